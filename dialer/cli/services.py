@@ -1,0 +1,97 @@
+"""Commands that run the service itself: its processes, its schema, its health."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from campaigns.stores import database
+from dialer.cli import output, session
+
+if TYPE_CHECKING:
+    from dialer.config import Config
+
+PANEL = "Running the service"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands that have no noun before them."""
+    for command in (serve, api, engine, lines, migrate, doctor):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def serve(context: typer.Context) -> None:
+    """Run everything on this machine: lines, engine and API; Postgres too unless a DSN is given.
+
+    Migrates the database and syncs the trunks of the settings file first. Ctrl-C lets
+    conversations finish (drain_s), a second one ends them.
+    """
+    from dialer import serve as service  # noqa: PLC0415 - loads the SIP stack
+
+    asyncio.run(service.serve(session.of(context).config))
+
+
+def api(context: typer.Context) -> None:
+    """Run the HTTP and WebSocket server on loopback."""
+    from dialer.api import process  # noqa: PLC0415 - aiohttp is slow to import
+
+    config = _ready(context)
+    asyncio.run(process.run(config))
+
+
+def engine(context: typer.Context) -> None:
+    """Run an engine: it paces the campaigns it holds a lease on, beside other engines."""
+    from dialer.engine import run_engine  # noqa: PLC0415 - numpy and scipy are slow to import
+
+    config = _ready(context)
+    asyncio.run(run_engine(config))
+
+
+def lines(
+    context: typer.Context,
+    index: Annotated[
+        int, typer.Option(min=0, help="Which line process this is: it decides the ports.")
+    ] = 0,
+) -> None:
+    """Run a line process: one SIP endpoint with customer legs, agent legs and audio."""
+    from dialer.lines import process  # noqa: PLC0415 - loads the SIP stack
+
+    config = _ready(context)
+    asyncio.run(process.run(config, index=index))
+
+
+def migrate(context: typer.Context, *, as_json: output.AsJson = False) -> None:
+    """Bring the database to this program's schema; safe when several start at once."""
+    dsn = session.of(context).dsn()
+    done = asyncio.run(database.migrate(dsn))
+    rows = [{"version": migration.version, "name": migration.name} for migration in done]
+    output.table(
+        rows,
+        {"version": "Applied", "name": "Migration"},
+        as_json=as_json,
+        empty=f"{database.describe_dsn(dsn)} is already at this program's schema.",
+    )
+
+
+def doctor(context: typer.Context, *, as_json: output.AsJson = False) -> None:
+    """Say what this machine has, what is missing, and how to get it."""
+    from dialer import doctor as examination  # noqa: PLC0415 - loads the SIP stack
+
+    raise typer.Exit(examination.run(session.of(context).config, as_json=as_json))
+
+
+def _ready(context: typer.Context) -> Config:
+    """Return settings whose database is reachable and has this program's schema."""
+    current = session.of(context)
+    config = current.with_dsn()
+
+    async def check() -> None:
+        async with session.opened(
+            str(config.database_url), new_is_ours=current.config.database_url is None
+        ):
+            pass
+
+    asyncio.run(check())
+    return config
