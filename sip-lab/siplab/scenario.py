@@ -1,0 +1,515 @@
+"""The SIPp scenario of the carrier, generated.
+
+One scenario serves every call. A table (`plan_table`) says which route a call takes and how long
+its stages last; a chain of tests jumps there. SIPp accepts a message it does not wait for if an
+earlier ``optional="global"`` receive names it: so CANCEL is caught in every stage before the
+answer, BYE and re-INVITE in every stage after it, and their labels look at the flags set so far.
+
+SIPp 3.6.1 quirks met here: an optional receive may not stand directly before a pause; headers of
+the INVITE must be kept in variables because ``[last_...]`` means the last message of any kind; an
+empty variable alone on a line would end the headers, so each variable line is never empty.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from siplab.number_plan import BY_LAST_TWO, Behaviour
+from siplab.plan_table import COURSES, KEY_DIGITS, SOUNDS, Route
+
+_TAG = "tag=siplab[pid]c[call_number]"
+# SIPp's XML parser drops carriage returns, so line ends are matched as control characters.
+_VIAS = "(Via|v|Record-Route):[[:print:]]*"
+_FIRST_REFUSAL = 300
+_FIELDS = (
+    # name, column in the table, is it a number SIPp calculates with
+    ("route", 1, True),
+    ("ring", 2, True),
+    ("post_dial", 3, True),
+    ("talk", 4, True),
+    ("code", 5, True),
+    ("phrase", 10, False),
+    ("cause", 6, False),
+    ("header", 7, False),
+    ("sound", 8, True),
+    ("behaviour", 9, False),
+)
+
+
+class Codec(enum.StrEnum):
+    """Which G.711 the carrier answers with."""
+
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+
+    @property
+    def payload_type(self) -> int:
+        """Return the static RTP payload type (RFC 3551)."""
+        return 0 if self is Codec.PCMU else 8
+
+    @property
+    def suffix(self) -> str:
+        """Return the file name suffix of the sounds in this codec."""
+        return "ulaw" if self is Codec.PCMU else "alaw"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a caller must present when the carrier challenges (RFC 3261 22, MD5)."""
+
+    username: str
+    password: str
+    realm: str = "siplab"
+    challenge: int = 401
+    """401 as a user agent asks, 407 as a proxy does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a scenario is generated for."""
+
+    sounds_folder: Path
+    table: str
+    """The file name SIPp knows the table by."""
+    contact: str
+    """URI under which the carrier is reached for requests within a call, without the brackets."""
+    codec: Codec = Codec.PCMU
+    credentials: Credentials | None = None
+
+
+def carrier(setting: Setting) -> str:
+    """Return the XML of the carrier's scenario."""
+    parts = [
+        '<?xml version="1.0" encoding="ISO-8859-1" ?>',
+        '<!DOCTYPE scenario SYSTEM "sipp.dtd">',
+        '<scenario name="carrier">',
+        *_start(setting),
+        *_before_answer(setting),
+        *_rejections(),
+        *_answer(setting),
+        *_conversation(setting),
+        *_endings(setting),
+        '<label id="end"/>',
+        # Mentions the captures nobody reads: SIPp refuses a scenario with unused variables.
+        '<Reference variables="junk,junk2,unused"/>',
+        "</scenario>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def busy() -> str:
+    """Return the XML of a carrier that answers every INVITE with 486 and does nothing else."""
+    parts = [
+        '<?xml version="1.0" encoding="ISO-8859-1" ?>',
+        '<!DOCTYPE scenario SYSTEM "sipp.dtd">',
+        '<scenario name="busy">',
+        '<recv request="OPTIONS" optional="true" next="options"/>',
+        '<recv request="INVITE"/>',
+        _send(_reply("486 Busy Here", "Contact: <sip:[local_ip]:[local_port]>"), retrans=True),
+        '<recv request="ACK"/>',
+        _goto("end"),
+        '<label id="options"/>',
+        _send(_reply("200 OK")),
+        '<label id="end"/>',
+        "</scenario>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+# The building blocks.
+
+
+def _quoted(value: str) -> str:
+    """Return an attribute value; SIPp's parser knows double quotes only."""
+    return '"' + escape(value, {'"': "&quot;"}) + '"'
+
+
+def _send(lines: Iterable[str], *, retrans: bool = False, then: str = "") -> str:
+    """Return a message to send, again and again until answered if *retrans*.
+
+    *then* names the label to go on at. It must not be a jump of its own: SIPp runs that one a tick
+    later, and an ACK that arrives in between would not be expected yet.
+    """
+    attributes = ' retrans="500"' if retrans else ""
+    attributes += f' next="{then}"' if then else ""
+    return f"<send{attributes}><![CDATA[\n" + "\n".join(lines) + "\n]]></send>"
+
+
+def _goto(label: str, test: str = "") -> str:
+    condition = f' test="{test}"' if test else ""
+    return f'<nop next="{label}"{condition}/>'
+
+
+def _do(*actions: str) -> str:
+    return "<nop><action>" + "".join(actions) + "</action></nop>"
+
+
+def _flag(name: str) -> str:
+    return f'<assign assign_to="{name}" value="1"/>'
+
+
+def _dispatch(variable: str, labels: Mapping[int, str], scope: str) -> list[str]:
+    """Return the jumps to the label of *variable*'s value, by halving: each step costs a tick."""
+    values = sorted(labels)
+    if len(values) == 1:
+        return [_goto(labels[values[0]])]
+    middle = len(values) // 2
+    upper = f"{scope}_from_{values[middle]}"
+    test = f'<test assign_to="same" variable="{variable}" compare="greater_than_equal"'
+    return [
+        f'<nop next="{upper}" test="same"><action>{test} value="{values[middle]}"/></action></nop>',
+        *_dispatch(variable, {value: labels[value] for value in values[:middle]}, scope),
+        f'<label id="{upper}"/>',
+        *_dispatch(variable, {value: labels[value] for value in values[middle:]}, scope),
+    ]
+
+
+def _reply(status: str, *headers: str, body: Iterable[str] = ()) -> list[str]:
+    """Return an answer to the request just received."""
+    head = ["SIP/2.0 " + status, "[last_Via:]", "[last_From:]", f"[last_To:];{_TAG}"]
+    return [*head, "[last_Call-ID:]", "[last_CSeq:]", *headers, *_content(body)]
+
+
+def _answer_to_invite(status: str, *headers: str, body: Iterable[str] = ()) -> list[str]:
+    """Return an answer to the INVITE that began the call, whatever has come in since."""
+    head = ["SIP/2.0 " + status, "[$vias]", "From:[$from]", f"To:[$to];{_TAG}"]
+    return [*head, "Call-ID: [call_id]", "CSeq:[$cseq]", *headers, *_content(body)]
+
+
+def _request(method: str, cseq: int, *headers: str, body: Iterable[str] = ()) -> list[str]:
+    """Return a request within the dialog, from the carrier's side."""
+    head = [f"{method} [next_url] SIP/2.0"]
+    head += ["Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport"]
+    head += [f"From:[$to];{_TAG}", "To:[$from]", "Call-ID: [call_id]", f"CSeq: {cseq} {method}"]
+    return [*head, "[routes]", "Max-Forwards: 70", *headers, *_content(body)]
+
+
+def _refused_ack(cseq: int) -> list[str]:
+    """Return the ACK to a refusal of our re-INVITE: same transaction, so the same branch."""
+    lines = _request("ACK", cseq)
+    return [line.replace("[branch]", "[branch-3]") for line in lines]
+
+
+def _any_final(label: str) -> list[str]:
+    """Return receives for whatever final answer a request of ours gets, each going on at *label*.
+
+    SIPp cannot match responses by pattern; a code missing here goes on after the timeout.
+    """
+    codes = (202, 400, 403, 404, 405, 406, 408, 415, 420, 480, 481, 486, 487, 488, 489, 491)
+    return [
+        *(
+            f'<recv response="{code}" optional="true" next="{label}"/>'
+            for code in (*codes, 500, 501, 503, 600, 603, 606)
+        ),
+        f'<recv response="200" timeout="8000" ontimeout="{label}" next="{label}"/>',
+    ]
+
+
+def _content(body: Iterable[str]) -> list[str]:
+    lines = list(body)
+    if not lines:
+        return ["Content-Length: 0", ""]
+    return ["Content-Type: application/sdp", "Content-Length: [len]", "", *lines]
+
+
+def _sdp(setting: Setting, *, events: bool, direction: str) -> list[str]:
+    """Return the carrier's session description, with RFC 4733 events if the caller offered them."""
+    codec, number = setting.codec, setting.codec.payload_type
+    formats = f"{number} [$event_type]" if events else f"{number}"
+    lines = [
+        "v=0",
+        "o=siplab [call_number] 1 IN IP[local_ip_type] [local_ip]",
+        "s=-",
+        "c=IN IP[media_ip_type] [media_ip]",
+        "t=0 0",
+        f"m=audio [rtpstream_audio_port] RTP/AVP {formats}",
+        f"a=rtpmap:{number} {codec.value}/8000",
+    ]
+    if events:
+        lines += ["a=rtpmap:[$event_type] telephone-event/8000", "a=fmtp:[$event_type] 0-15"]
+    return [*lines, "a=ptime:20", f"a={direction}"]
+
+
+def _send_with_sdp(setting: Setting, status: str, label: str, *, retrans: bool) -> list[str]:
+    """Return an answer to the INVITE with SDP, in two versions: events offered, or not."""
+    headers = (f"Contact: <{setting.contact}>", "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE")
+    with_events = _sdp(setting, events=True, direction="sendrecv")
+    without = _sdp(setting, events=False, direction="sendrecv")
+    then = f"{label}_sent"
+    return [
+        _goto(f"{label}_events", "event_type"),
+        _send(_answer_to_invite(status, *headers, body=without), retrans=retrans, then=then),
+        f'<label id="{label}_events"/>',
+        _send(_answer_to_invite(status, *headers, body=with_events), retrans=retrans, then=then),
+        f'<label id="{then}"/>',
+    ]
+
+
+def _play(setting: Setting, sound: str) -> str:
+    """Return the action that streams a sound, over and over, in 20 ms packets."""
+    codec = setting.codec
+    source = setting.sounds_folder / f"{sound}.{codec.suffix}"
+    stream = f"{source},-1,{codec.payload_type},{codec.value}/8000"
+    return f"<exec rtp_stream={_quoted(stream)}/>"
+
+
+# The stages of a call.
+
+
+def _captures() -> str:
+    """Return the actions that keep what the INVITE said."""
+    return (
+        '<ereg regexp="INVITE sip:([^@]*)@" search_in="msg" assign_to="junk,dialed"/>'
+        f'<ereg regexp="([0-9]{{{KEY_DIGITS}}})(;[^@]*)?@" search_in="msg"'
+        ' assign_to="junk,key,junk2"/>'
+        # All Via and Record-Route lines in one piece, without the last line's end.
+        f'<ereg regexp="{_VIAS}([[:cntrl:]]+{_VIAS})*" search_in="msg" assign_to="vias,junk,unused"/>'
+        '<ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>'
+        '<ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>'
+        '<ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
+        '<ereg regexp="a=rtpmap:([0-9]+) telephone-event/8000" search_in="msg"'
+        ' assign_to="junk,event_type"/>'
+        f'<ereg regexp="{_mute_digits()}(;[^@]*)?@" search_in="msg" assign_to="is_MUTE,junk,junk2"/>'
+        f"{_flag('invited')}"
+    )
+
+
+def _mute_digits() -> str:
+    """Return the pattern of the numbers that get no answer at all, not even 100 Trying."""
+    mute = [digits for digits, b in BY_LAST_TWO.items() if b is Behaviour.MUTE]
+    return "(" + "|".join(f"{digits:02d}" for digits in mute) + ")"
+
+
+def _start(setting: Setting) -> list[str]:
+    """Return the first request, the challenge, the look-up and the jump to the call's route."""
+    parts = [
+        '<recv request="OPTIONS" optional="true" next="options"/>',
+        '<recv request="BYE" optional="true" next="stray"/>',
+        '<recv request="CANCEL" optional="global" next="cancel"/>',
+        f'<recv request="INVITE" rrs="true"><action>{_captures()}{_verify(setting)}</action></recv>',
+    ]
+    if setting.credentials is not None:
+        parts += _challenge(setting, setting.credentials)
+    table = _quoted(setting.table)
+    parts += [
+        _goto("route_MUTE", "is_MUTE"),
+        _send(_answer_to_invite("100 Trying")),
+        _do(
+            f'<lookup assign_to="line" file={table} key="[$key]"/>',
+            '<test assign_to="unknown" variable="line" compare="less_than" value="1"/>',
+        ),
+        _goto("unknown", "unknown"),
+    ]
+    actions = []
+    for name, column, is_number in _FIELDS:
+        text = f"{name}_text" if is_number else name
+        value = _quoted(f'[field{column} file="{setting.table}" line="[$line]"]')
+        actions.append(f'<assignstr assign_to="{text}" value={value}/>')
+        if is_number:
+            actions.append(f'<todouble assign_to="{name}" variable="{text}"/>')
+    actions.append('<log message="call\t[call_id]\t[$dialed]\t[$behaviour]\t[$from]"/>')
+    routes = {int(route): f"route_{route.name}" for route in Route}
+    return [*parts, _do(*actions), *_dispatch("route", routes, "route")]
+
+
+def _verify(setting: Setting) -> str:
+    if setting.credentials is None:
+        return ""
+    name, password = setting.credentials.username, setting.credentials.password
+    return (
+        f'<verifyauth assign_to="authorised" username={_quoted(name)}'
+        f" password={_quoted(password)}/>"
+    )
+
+
+def _challenge(setting: Setting, credentials: Credentials) -> list[str]:
+    """Return the digest challenge: once, then 403."""
+    by_proxy = credentials.challenge == 407  # noqa: PLR2004 - RFC 3261 21.4.8
+    status = "407 Proxy Authentication Required" if by_proxy else "401 Unauthorized"
+    header = "Proxy-Authenticate" if by_proxy else "WWW-Authenticate"
+    value = f'Digest realm="{credentials.realm}", nonce="siplab[pid]n[call_number]", algorithm=MD5'
+    return [
+        _goto("authorised", "authorised"),
+        _send(_reply(status, f"{header}: {value}"), retrans=True),
+        '<recv request="ACK"/>',
+        f'<recv request="INVITE" rrs="true"><action>{_captures()}{_verify(setting)}</action></recv>',
+        _goto("authorised", "authorised"),
+        _send(_reply("403 Forbidden"), retrans=True),
+        '<recv request="ACK"/>',
+        _goto("end"),
+        '<label id="authorised"/>',
+    ]
+
+
+def _before_answer(setting: Setting) -> list[str]:
+    """Return trying, ringing and early media, one block per route."""
+    ringing = _send(_answer_to_invite("180 Ringing", f"Contact: <{setting.contact}>"))
+    post_dial, ring = '<pause variable="post_dial"/>', '<pause variable="ring"/>'
+    parts: list[str] = []
+    for route, then in (
+        (Route.RING_THEN_REJECT, "reject"),
+        (Route.RING_FOREVER, "reject"),
+        (Route.CROSS, "reject"),
+        (Route.ANSWER, "answer"),
+        (Route.REFER, "answer"),
+        (Route.HOLD, "answer"),
+        (Route.NO_RTP, "answer"),
+    ):
+        parts += [f'<label id="route_{route.name}"/>']
+        if route in (Route.CROSS, Route.REFER, Route.HOLD, Route.NO_RTP):
+            parts += [_do(_flag(f"is_{route.name}"))]
+        parts += [post_dial, ringing, ring, _goto(then)]
+    for route, then in (
+        (Route.EARLY_MEDIA_ANSWER, "answer"),
+        (Route.EARLY_MEDIA_REJECT, "reject"),
+    ):
+        sound = "ringback" if route is Route.EARLY_MEDIA_ANSWER else "not_in_service"
+        parts += [f'<label id="route_{route.name}"/>', post_dial]
+        label = f"early_{route.name}"
+        parts += _send_with_sdp(setting, "183 Session Progress", label, retrans=False)
+        parts += [_do(_play(setting, sound)), ring, _goto(then)]
+    parts += ['<label id="route_Q850_REJECT"/>', _do(_flag("has_cause"))]
+    parts += ['<label id="route_REJECT"/>', post_dial, _goto("reject")]
+    # A mute carrier sends nothing at all, not even to a CANCEL; SIPp forgets the call in the end.
+    parts += ['<label id="route_MUTE"/>', '<pause milliseconds="40000"/>']
+    return [*parts, _goto("end")]
+
+
+def _rejections() -> list[str]:
+    """Return the final answers that are no answer."""
+    flag = _do(_flag("rejected"))
+    codes = sorted({course.code for course in COURSES.values() if course.code >= _FIRST_REFUSAL})
+    # SIPp wants status codes in the XML itself; phrase and header may vary.
+    by_code = _dispatch("code", {code: f"reject_{code}" for code in codes}, "code")
+    for code in codes:
+        refusal = _answer_to_invite(f"{code} [$phrase]", "[$header]")
+        caused = _answer_to_invite(f"{code} [$phrase]", "Reason: Q.850;cause=[$cause]")
+        by_code += [
+            f'<label id="reject_{code}"/>',
+            _goto(f"reject_{code}_cause", "has_cause"),
+            _send(refusal, retrans=True, then="reject_ack"),
+            f'<label id="reject_{code}_cause"/>',
+            _send(caused, retrans=True, then="reject_ack"),
+        ]
+    return [
+        '<label id="unknown"/>',
+        _do('<log message="call\t[call_id]\t[$dialed]\tunknown\t[$from]"/>'),
+        flag,
+        _send(
+            _answer_to_invite("404 Not Found", "Warning: 399 siplab number"),
+            retrans=True,
+            then="reject_ack",
+        ),
+        '<label id="reject"/>',
+        flag,
+        *by_code,
+        '<label id="reject_ack"/>',
+        '<recv request="ACK"/>',
+        _goto("end"),
+        # CANCEL: in a stage before the answer it ends the call; later it is only acknowledged.
+        '<label id="cancel"/>',
+        _goto("route_MUTE", "is_MUTE"),
+        _goto("cancel_invited", "invited"),
+        _goto("stray"),
+        '<label id="cancel_invited"/>',
+        _send(_reply("200 OK")),
+        _goto("answer_sent", "answered"),
+        _goto("reject_ack", "rejected"),
+        _goto("answer", "is_CROSS"),
+        flag,
+        _send(_answer_to_invite("487 Request Terminated"), retrans=True, then="reject_ack"),
+        '<label id="stray"/>',
+        _send(_reply("481 Call/Transaction Does Not Exist"), then="end"),
+        '<label id="options"/>',
+        _send(_reply("200 OK", "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"), then="end"),
+    ]
+
+
+def _answer(setting: Setting) -> list[str]:
+    """Return 200, ACK and the start of the sound."""
+    parts = ['<label id="answer"/>', _do(_flag("answered"))]
+    parts += _send_with_sdp(setting, "200 OK", "answer", retrans=True)
+    parts += [
+        '<recv request="INVITE" optional="global" next="reinvite" rrs="true"><action>'
+        '<ereg regexp="a=(sendonly|inactive|recvonly)" search_in="msg" assign_to="junk,held"/>'
+        "</action></recv>",
+        '<recv request="BYE" optional="global" next="bye"/>',
+        # An ACK that slipped in while a CANCEL was being answered is not waited for for ever.
+        '<recv request="ACK" timeout="8000" ontimeout="acknowledged"/>',
+        '<label id="acknowledged"/>',
+        _goto("talk", "is_NO_RTP"),
+    ]
+    sounds = {index + 1: f"sound_{index + 1}" for index in range(len(SOUNDS))}
+    parts += _dispatch("sound", sounds, "sounds")
+    for index, sound in enumerate(SOUNDS):
+        parts += [f'<label id="sound_{index + 1}"/>', _do(_play(setting, sound)), _goto("spoken")]
+    return [*parts, '<label id="spoken"/>', _goto("hold", "is_HOLD"), _goto("refer", "is_REFER")]
+
+
+def _conversation(setting: Setting) -> list[str]:
+    """Return the talk, what the far end tries in its midst, and its hang-up."""
+    contact = f"Contact: <{setting.contact}>"
+    parts = [
+        _goto("talk"),
+        '<label id="refer"/>',
+        '<pause milliseconds="800"/>',
+        _send(
+            _request("REFER", 1, contact, "Refer-To: <sip:+12025550199@127.0.0.1:9>"), retrans=True
+        ),
+        *_any_final("talk"),
+        '<label id="hold"/>',
+    ]
+    for cseq, direction in ((1, "sendonly"), (2, "sendrecv")):
+        body = _sdp(setting, events=False, direction=direction)
+        parts += [
+            '<pause milliseconds="1200"/>',
+            _send(_request("INVITE", cseq, contact, body=body), retrans=True),
+            '<recv response="100" optional="true"/>',
+            f'<recv response="200" optional="true" next="held_{direction}"/>',
+            *_any_final(f"unheld_{direction}"),
+            f'<label id="unheld_{direction}"/>',
+            _send(_refused_ack(cseq)),
+            _goto("talk"),
+            f'<label id="held_{direction}"/>',
+            _send(_request("ACK", cseq)),
+        ]
+    return [
+        *parts,
+        '<label id="talk"/>',
+        '<pause variable="talk"/>',
+        _send(_request("BYE", 9, contact), retrans=True),
+        *_any_final("end"),
+    ]
+
+
+def _endings(setting: Setting) -> list[str]:
+    """Return the answers to the caller's own BYE and re-INVITE."""
+    contact = f"Contact: <{setting.contact}>"
+    parts = [
+        '<label id="bye"/>',
+        _send(_reply("200 OK"), then="end"),
+        '<label id="reinvite"/>',
+    ]
+    for direction in ("sendonly", "inactive"):
+        parts += [
+            _do(
+                f'<strcmp assign_to="differs" variable="held" value="{direction}"/>',
+                '<test assign_to="same" variable="differs" compare="equal" value="0"/>',
+            ),
+            _goto(f"reinvite_{direction}", "same"),
+        ]
+    for held, mirrored in (("none", "sendrecv"), ("sendonly", "recvonly"), ("inactive",) * 2):
+        body = _sdp(setting, events=False, direction=mirrored)
+        parts += [
+            f'<label id="reinvite_{held}"/>',
+            _send(_reinvite_reply(contact, body), retrans=True, then="reinvite_ack"),
+        ]
+    return [*parts, '<label id="reinvite_ack"/>', '<recv request="ACK"/>', _goto("talk")]
+
+
+def _reinvite_reply(contact: str, body: list[str]) -> list[str]:
+    """Return a 200 to a request whose To already carries our tag."""
+    head = ["SIP/2.0 200 OK", "[last_Via:]", "[last_Record-Route:]", "[last_From:]", "[last_To:]"]
+    return [*head, "[last_Call-ID:]", "[last_CSeq:]", contact, *_content(body)]
