@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pacing.estimators import AttemptRecord, Learner, LearnerStateError, RingEnd
 from pacing.guard import headroom
 from pacing.pacer import decide
 from pacing.types import (
@@ -24,14 +25,18 @@ from pacing.types import (
 __all__ = [
     "AgentStage",
     "AgentView",
+    "AttemptRecord",
     "Bound",
     "Decision",
     "GuardMode",
     "Histogram",
     "History",
+    "Learner",
+    "LearnerStateError",
     "Mode",
     "PendingCall",
     "Policy",
+    "RingEnd",
     "Snapshot",
     "TrunkRoom",
     "WaitingCall",

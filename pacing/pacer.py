@@ -8,11 +8,13 @@ that decided; at a tie the rule in force is named, not the cap that happens to e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import assert_never
 
 from pacing.census import Census, take_census, whole
 from pacing.guard import Restraint, WindowStanding, restraint, stand
-from pacing.types import Bound, Decision, Mode, Snapshot
+from pacing.predictive import Outlook, look_ahead
+from pacing.types import Bound, Decision, GuardMode, Mode, Snapshot
 
 Evidence = dict[str, float | int | str | None | list[float]]
 
@@ -32,51 +34,68 @@ def decide(snapshot: Snapshot) -> Decision:
     evidence = _circumstances(snapshot, census, standings)
     if not census.anyone:
         return Decision(0, Bound.NO_AGENTS, evidence)
-    ruling = _rule(snapshot, census, standings, evidence)
     caps = _caps(snapshot, census)
     evidence |= {f"cap_{cap.bound.value}": cap.calls for cap in caps}
-    # min() keeps the first of equals: the rule in force before the caps.
-    deciding = min((ruling, *caps), key=lambda limit: limit.calls)
-    return Decision(max(0, deciding.calls), deciding.bound, evidence)
+    # One beyond the tightest cap is far enough to tell which limit decides.
+    most = max(census.one_to_one, min(ceil(census.enrolled), *(cap.calls + 1 for cap in caps)))
 
-
-def _rule(
-    snapshot: Snapshot,
-    census: Census,
-    standings: tuple[WindowStanding, ...],
-    evidence: Evidence,
-) -> Limit:
-    """Return what mode and guard together allow, before the caps."""
+    outlook: Outlook | None = None
     match snapshot.policy.mode:
-        case Mode.PREVIEW:
-            return Limit(Bound.AGENTS, 0)
+        case Mode.PREVIEW:  # agents start their own calls
+            rule = Limit(Bound.AGENTS, 0)
         case Mode.PROGRESSIVE:
-            return Limit(Bound.AGENTS, census.one_to_one)
+            rule = Limit(Bound.AGENTS, census.one_to_one)
         case Mode.POWER:
             spare = max(0.0, census.ready - census.waiting)
             wanted = Limit(Bound.RATIO, whole(snapshot.policy.ratio * spare) - census.pending)
+            most = max(most, min(wanted.calls, *(cap.calls + 1 for cap in caps)))
+            outlook = look_ahead(snapshot, most=most)
+            rule = _guarded(wanted, snapshot, census, standings, outlook, evidence)
         case Mode.PREDICTIVE:
-            wanted = Limit(Bound.LOSS_THRESHOLD, census.one_to_one)
+            outlook = look_ahead(snapshot, most=most)
+            calls = outlook.calls_within_threshold(least=census.one_to_one, most=most)
+            at_most_one_each = calls >= ceil(census.enrolled)
+            wanted = Limit(Bound.AGENTS if at_most_one_each else Bound.LOSS_THRESHOLD, calls)
+            rule = _guarded(wanted, snapshot, census, standings, outlook, evidence)
         case mode:
             assert_never(mode)
-    return _guarded(wanted, restraint(snapshot, standings), census, standings, evidence)
+
+    # min() keeps the first of equals: the rule in force before the caps.
+    deciding = min((rule, *caps), key=lambda limit: limit.calls)
+    originate = max(0, deciding.calls)
+    if outlook is not None:
+        evidence |= _expectations(outlook, originate, deciding.bound)
+    return Decision(originate, deciding.bound, evidence)
 
 
 def _guarded(
     wanted: Limit,
-    held_back: Restraint | None,
+    snapshot: Snapshot,
     census: Census,
     standings: tuple[WindowStanding, ...],
+    outlook: Outlook,
     evidence: Evidence,
 ) -> Limit:
     """Lower *wanted* to what the guard allows; never raise it."""
     evidence["wanted"] = wanted.calls
+    held_back: Restraint | None = restraint(snapshot, standings)
     if held_back is not None:
+        evidence["cap_guard"] = census.one_to_one
         evidence["guard"] = held_back.reason
         return Limit(held_back.bound, min(wanted.calls, census.one_to_one))
+    if wanted.calls <= census.one_to_one:
+        return wanted
     room = min(standing.headroom for standing in standings)
-    spare = whole(census.ready) - census.waiting - census.pending
-    allowed = max(census.one_to_one, room + spare)
+    match snapshot.policy.guard:
+        case GuardMode.ABSOLUTE:
+            spare = whole(census.ready) - census.waiting - census.pending
+            allowed = max(census.one_to_one, room + spare)
+        case GuardMode.PREDICTIVE:
+            allowed = outlook.calls_within_headroom(
+                room, least=census.one_to_one, most=wanted.calls
+            )
+        case guard:
+            assert_never(guard)
     evidence["cap_guard"] = allowed
     return wanted if wanted.calls <= allowed else Limit(Bound.GUARD, allowed)
 
@@ -110,4 +129,29 @@ def _circumstances(
         "window_abandoned": [standing.window.abandoned for standing in standings],
         "window_headroom": [standing.headroom for standing in standings],
         "held": ", ".join(standing.window.name for standing in standings if standing.held),
+    }
+
+
+def _expectations(outlook: Outlook, originate: int, bound: Bound) -> Evidence:
+    """Return what the model expects; lists run over the moments in `moments_s`."""
+    last = outlook.loss(originate - 1) if originate > 0 else 0.0
+    theta = outlook.threshold.theta
+    return {
+        "p_hat": outlook.answers.p,
+        "moments_s": outlook.moments_s.tolist(),
+        "expected_answers": (
+            outlook.expected_answers + originate * outlook.net.per_call
+        ).tolist(),
+        "expected_free": outlook.expected_free.tolist(),
+        "loss_last_call": last,
+        "loss_next_call": outlook.loss(originate),
+        "losses_at_most": outlook.loss_quantile(originate),
+        "theta": theta,
+        # What the calls of this decision really risk: less than theta when another limit decided.
+        "theta_at_dial": theta if bound is Bound.LOSS_THRESHOLD else min(theta, last),
+        "kappa": outlook.threshold.kappa,
+        "window_rate": list(outlook.threshold.rates),
+        "window_theta": list(outlook.threshold.thetas),
+        "talk_mean_s": outlook.supply.talk.mean_s(),
+        "wrap_up_mean_s": outlook.supply.wrap_up.mean_s(),
     }

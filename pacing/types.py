@@ -143,7 +143,10 @@ class History:
     """What the campaign has learned, as sufficient statistics (recent events weigh more).
 
     `live` and `not_live` are discounted counts of resolved attempts; the histograms are ring time
-    to a live answer, ring time to any other end, talk time, wrap-up time.
+    to a live answer, ring time to any other end, talk time, wrap-up time. `loss_rate` is kappa:
+    people lost per unit of loss threshold in force when they were dialed (None: not known yet).
+    `answer_rate_prior` is what the list or an earlier campaign suggests. `estimators.Learner`
+    produces all of it.
     """
 
     live: float = 0.0

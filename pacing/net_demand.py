@@ -1,0 +1,123 @@
+"""People who will have answered minus agents who will be free: an exact count distribution.
+
+Each call in flight answers, and each busy agent comes free, independently with a probability of its
+own, so the difference X is a Poisson-binomial minus a Poisson-binomial. Its characteristic function
+is a product of (1 + p z), z = exp(it) - 1, and a tail probability is a dot product with it (the
+DFT method of Hong, 2013, Computational Statistics & Data Analysis 59). Probabilities are first
+rounded to one of `_LEVELS` levels, so equal ones become one power: the cost then does not grow
+with the team, and no normal approximation is needed at any size. Rounding keeps order, hence one more
+free agent can never look worse; it moves a probability by less than 0.0016.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, floor, pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+_LEVELS = 512
+_SIGMAS = 8.0
+_HAIR = 1e-9
+
+
+class NetDemand:
+    """X at several moments, as a function of how many calls are started now.
+
+    `demand` and `supply` are arrays (moments, Bernoulli variables) of probabilities, `per_call`
+    (moments,) is the probability that a call started now has been answered; `most` bounds how
+    many such calls are ever asked about.
+    """
+
+    def __init__(self, demand: Floats, supply: Floats, per_call: Floats, *, most: int) -> None:
+        self.mean = demand.sum(axis=1) - supply.sum(axis=1)
+        self.per_call = per_call
+        variance = (demand * (1 - demand)).sum(axis=1) + (supply * (1 - supply)).sum(axis=1)
+        low = floor(float(np.min(self.mean - _SIGMAS * np.sqrt(variance)))) - 8
+        reach = self.mean + most * per_call
+        spread = _SIGMAS * np.sqrt(variance + most * per_call * (1 - per_call))
+        high = ceil(float(np.max(reach + spread))) + 8
+        self.lowest = max(low, -int(supply.shape[1]))
+        self.highest = min(high, int(demand.shape[1]) + most)
+        self._length = max(64, 1 << (self.highest - self.lowest).bit_length())
+        table = _log_factors(self._length)
+        self._log_existing = (_level_counts(demand) @ table).view(np.complex128)
+        if supply.shape[1]:
+            leaving = (_level_counts(supply) @ table).view(np.complex128)
+            self._log_existing += leaving.conj()
+        turn = np.exp(1j * _angles(self._length)) - 1.0
+        self._log_new = np.log(1.0 + _off_half(per_call)[:, None] * turn)
+
+    def at_least(self, count: int, new_calls: int) -> Floats:
+        """Return P[X >= count] at each moment when *new_calls* are started now."""
+        if count <= self.lowest:
+            return np.ones(self.mean.size)
+        last = self.lowest + self._length - 1
+        if count > last:
+            return np.zeros(self.mean.size)
+        transform = np.exp(self._log_existing + new_calls * self._log_new)
+        sums = (transform * _tail_weights(self._length, count, last)).real.sum(axis=1)
+        chances: Floats = np.clip(sums, 0.0, 1.0)
+        return chances
+
+    def quantile(self, share: float, new_calls: int) -> int:
+        """Return the smallest x with P[X > x] <= 1 - share at every moment."""
+        transform = np.exp(self._log_existing + new_calls * self._log_new)
+        chances = np.fft.irfft(transform.conj(), self._length, axis=1)
+        ordered = np.roll(chances, -self.lowest, axis=1)  # from X = lowest upwards
+        at_or_above = np.cumsum(ordered[:, ::-1], axis=1)[:, ::-1].max(axis=0)
+        return self.lowest - 1 + int(np.count_nonzero(at_or_above > 1.0 - share))
+
+
+def _off_half(probability: Floats) -> Floats:
+    """Return *probability* a hair away from 1/2, where 1 + p z vanishes and has no logarithm."""
+    nudged: Floats = np.where(np.abs(probability - 0.5) < _HAIR, 0.5 + _HAIR, probability)
+    return nudged
+
+
+@lru_cache(maxsize=1)
+def _levels() -> Floats:
+    """Return the probability levels, closest together near 0 and 1 (and none at 1/2)."""
+    levels: Floats = np.sin(np.arange(_LEVELS) * (pi / 2 / (_LEVELS - 1))) ** 2
+    return levels
+
+
+@lru_cache(maxsize=16)
+def _angles(length: int) -> Floats:
+    return np.arange(length // 2 + 1, dtype=np.float64) * (2 * pi / length)
+
+
+@lru_cache(maxsize=8)
+def _log_factors(length: int) -> Floats:
+    """Return log(1 + p z) for each level p and each frequency of a transform of *length*.
+
+    Complex values as pairs of floats: products with real counts then cost half as much.
+    """
+    turn = np.exp(1j * _angles(length)) - 1.0
+    factors: Complexes = np.log(1.0 + _levels()[:, None] * turn)
+    return factors.view(np.float64)
+
+
+def _level_counts(probabilities: Floats) -> Floats:
+    """Return how many variables sit at each level, per moment."""
+    moments = probabilities.shape[0]
+    bounded = np.clip(probabilities, 0.0, 1.0)
+    level = np.rint(np.arcsin(np.sqrt(bounded)) * ((_LEVELS - 1) * 2 / pi)).astype(np.int64)
+    level += np.arange(moments)[:, None] * _LEVELS
+    counts = np.bincount(level.ravel(), minlength=moments * _LEVELS)
+    return counts.reshape(moments, _LEVELS).astype(np.float64)
+
+
+def _tail_weights(length: int, first: int, last: int) -> Complexes:
+    """Return the weights w with sum(Re(w * transform)) = P[first <= X <= last]."""
+    angles = _angles(length)[1:]
+    weights = np.empty(angles.size + 1, dtype=np.complex128)
+    weights[0] = last - first + 1
+    ends = np.exp(-1j * angles * first) - np.exp(-1j * angles * (last + 1))
+    weights[1:] = ends / (1.0 - np.exp(-1j * angles))
+    weights[1:-1] *= 2.0  # the other half of the spectrum is its mirror image
+    return weights / length
