@@ -15,6 +15,7 @@ The same q weighs pending calls in as right-censored exposure of the two ring la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -29,11 +30,20 @@ _NEVER = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerModel:
-    """The answer rate `p` and the two ring laws that fit the same calls."""
+    """The answer rate `p` and the two ring laws that fit the same calls.
+
+    `resolved` is how many ended calls `p` rests on, discounted, the prior's included.
+    """
 
     p: float
+    resolved: float
     ring_live: DurationLaw
     ring_other: DurationLaw
+
+    @property
+    def doubt(self) -> float:
+        """Return the relative standard deviation of `p`, from the calls it rests on."""
+        return sqrt((1 - self.p) / (self.p * (self.resolved + 1)))
 
     def answered_within(self, rung_s: Floats, ahead_s: Floats) -> Floats:
         """Return P[a call that rang *rung_s* is answered within *ahead_s*]: (moments, calls)."""
@@ -84,7 +94,7 @@ def fit_answers(history: History, rung_s: Floats, *, ring_timeout_s: float) -> A
         )
         alive, alive_other = live.survival(rung_s), other.survival(rung_s)
         p = most_likely_rate(answered, unanswered, alive, alive_other)
-    return AnswerModel(p, live, other)
+    return AnswerModel(p, answered + unanswered, live, other)
 
 
 def most_likely_rate(

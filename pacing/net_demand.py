@@ -7,6 +7,10 @@ DFT method of Hong, 2013, Computational Statistics & Data Analysis 59). Probabil
 rounded to one of `_LEVELS` levels, so equal ones become one power: the cost then does not grow
 with the team, and no normal approximation is needed at any size. Rounding keeps order, hence one more
 free agent can never look worse; it moves a probability by less than 0.0016.
+
+The answer rate itself is only an estimate. If it is wrong, all calls are wrong together, so its
+relative standard deviation d adds a variance v = (d * expected answers)^2: a symmetric Skellam
+variable with characteristic function exp(-v (1 - cos t)), whole calls like everything else here.
 """
 
 from __future__ import annotations
@@ -29,20 +33,28 @@ class NetDemand:
     """X at several moments, as a function of how many calls are started now.
 
     `demand` and `supply` are arrays (moments, Bernoulli variables) of probabilities, `per_call`
-    (moments,) is the probability that a call started now has been answered; `most` bounds how
-    many such calls are ever asked about.
+    (moments,) is the probability that a call started now has been answered; `doubt` is the relative
+    standard deviation of the answer rate; `most` bounds how many new calls are ever asked about.
     """
 
-    def __init__(self, demand: Floats, supply: Floats, per_call: Floats, *, most: int) -> None:
-        self.mean = demand.sum(axis=1) - supply.sum(axis=1)
+    def __init__(
+        self,
+        demand: Floats,
+        supply: Floats,
+        per_call: Floats,
+        *,
+        doubt: float,
+        most: int,
+    ) -> None:
         self.per_call = per_call
+        self._answers = demand.sum(axis=1)
+        self._doubt = doubt
+        mean = self._answers - supply.sum(axis=1)
         variance = (demand * (1 - demand)).sum(axis=1) + (supply * (1 - supply)).sum(axis=1)
-        low = floor(float(np.min(self.mean - _SIGMAS * np.sqrt(variance)))) - 8
-        reach = self.mean + most * per_call
-        spread = _SIGMAS * np.sqrt(variance + most * per_call * (1 - per_call))
-        high = ceil(float(np.max(reach + spread))) + 8
-        self.lowest = max(low, -int(supply.shape[1]))
-        self.highest = min(high, int(demand.shape[1]) + most)
+        low_spread = _SIGMAS * np.sqrt(variance + self._doubt_variance(0))
+        high_spread = _SIGMAS * np.sqrt(variance + most * per_call + self._doubt_variance(most))
+        self.lowest = floor(float(np.min(mean - low_spread))) - 8
+        self.highest = ceil(float(np.max(mean + most * per_call + high_spread))) + 8
         self._length = max(64, 1 << (self.highest - self.lowest).bit_length())
         table = _log_factors(self._length)
         self._log_existing = (_level_counts(demand) @ table).view(np.complex128)
@@ -55,22 +67,32 @@ class NetDemand:
     def at_least(self, count: int, new_calls: int) -> Floats:
         """Return P[X >= count] at each moment when *new_calls* are started now."""
         if count <= self.lowest:
-            return np.ones(self.mean.size)
+            return np.ones(self.per_call.size)
         last = self.lowest + self._length - 1
         if count > last:
-            return np.zeros(self.mean.size)
-        transform = np.exp(self._log_existing + new_calls * self._log_new)
+            return np.zeros(self.per_call.size)
+        transform = self._transform(new_calls)
         sums = (transform * _tail_weights(self._length, count, last)).real.sum(axis=1)
         chances: Floats = np.clip(sums, 0.0, 1.0)
         return chances
 
     def quantile(self, share: float, new_calls: int) -> int:
         """Return the smallest x with P[X > x] <= 1 - share at every moment."""
-        transform = np.exp(self._log_existing + new_calls * self._log_new)
+        transform = self._transform(new_calls)
         chances = np.fft.irfft(transform.conj(), self._length, axis=1)
         ordered = np.roll(chances, -self.lowest, axis=1)  # from X = lowest upwards
         at_or_above = np.cumsum(ordered[:, ::-1], axis=1)[:, ::-1].max(axis=0)
         return self.lowest - 1 + int(np.count_nonzero(at_or_above > 1.0 - share))
+
+    def _transform(self, new_calls: int) -> Complexes:
+        """Return the characteristic function of X at each moment and frequency."""
+        waves = np.outer(self._doubt_variance(new_calls), 1.0 - np.cos(_angles(self._length)))
+        transform: Complexes = np.exp(self._log_existing + new_calls * self._log_new - waves)
+        return transform
+
+    def _doubt_variance(self, new_calls: int) -> Floats:
+        variance: Floats = (self._doubt * (self._answers + new_calls * self.per_call)) ** 2
+        return variance
 
 
 def _off_half(probability: Floats) -> Floats:

@@ -138,6 +138,7 @@ def _expectations(outlook: Outlook, originate: int, bound: Bound) -> Evidence:
     theta = outlook.threshold.theta
     return {
         "p_hat": outlook.answers.p,
+        "p_doubt": outlook.answers.doubt,
         "moments_s": outlook.moments_s.tolist(),
         "expected_answers": (
             outlook.expected_answers + originate * outlook.net.per_call

@@ -90,7 +90,7 @@ def look_ahead(snapshot: Snapshot, *, most: int) -> Outlook:
         answers=answers,
         supply=supply,
         threshold=set_threshold(snapshot, agents=enrolled, cycle_s=cycle_s),
-        net=NetDemand(demand, supply.chances, per_call, most=most),
+        net=NetDemand(demand, supply.chances, per_call, doubt=answers.doubt, most=most),
         moments_s=moments_s,
         expected_answers=demand.sum(axis=1),
         expected_free=supply.ready_now + supply.chances.sum(axis=1),

@@ -98,6 +98,21 @@ def sales(
     )
 
 
+def _lognormal_sigma2(*, cv: float) -> float:
+    """Return the variance of log X for a lognormal X with this coefficient of variation."""
+    return log1p(cv**2)
+
+
+def _not_live_ring(rng: Generator) -> float:
+    """Draw 12 % fast failures, 35 % machines and the rest ringing out."""
+    kind = rng.random()
+    if kind < 0.12:
+        return float(rng.uniform(1.0, 4.0))
+    if kind < 0.47:
+        return float(min(22.0, max(5.0, rng.normal(20.0, 1.5))))
+    return 22.0
+
+
 BUILT_IN: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
@@ -113,18 +128,3 @@ BUILT_IN: dict[str, Scenario] = {
     )
 }
 """The scenarios of the literature and of our own experiments, by name."""
-
-
-def _lognormal_sigma2(*, cv: float) -> float:
-    """Return the variance of log X for a lognormal X with this coefficient of variation."""
-    return log1p(cv**2)
-
-
-def _not_live_ring(rng: Generator) -> float:
-    """Draw 12 % fast failures, 35 % machines and the rest ringing out."""
-    kind = rng.random()
-    if kind < 0.12:
-        return float(rng.uniform(1.0, 4.0))
-    if kind < 0.47:
-        return float(min(22.0, max(5.0, rng.normal(20.0, 1.5))))
-    return 22.0
