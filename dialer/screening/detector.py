@@ -1,0 +1,344 @@
+"""Who answered: a posterior that sharpens with every tenth of a second of audio.
+
+`DetectorBank` follows all calls of a process at once, `Detector` is a bank for one. Audio is 16-bit
+mono at 8 kHz. Only what was heard counts: fed in any pieces, the same audio gives the same verdict.
+No pjsua2 here, no clock and no state outside the bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from campaigns.model import Screening
+from dialer.screening.frames import FRAME, FRAME_S, TAIL, WINDOW, Frames, measure
+from dialer.screening.timing_model import FEATURES, TimingModel, default_model
+from dialer.screening.tracks import HISTORY, Tracks
+
+STEP: Final = 5
+"""Frames between two looks at a stream: 100 ms."""
+
+Rows = NDArray[np.intp]
+
+_STATES: Final = (
+    Screening.LISTENING,
+    Screening.PERSON,
+    Screening.MACHINE,
+    Screening.FAX,
+    Screening.TONE,
+    Screening.SILENCE,
+    Screening.NOT_SURE,
+)
+_LISTENING, _PERSON, _MACHINE, _FAX, _TONE, _SILENCE, _NOT_SURE = range(len(_STATES))
+_CAUSES: Final = (
+    "",
+    "short_answer",
+    "long_answer",
+    "talks_on",
+    "beep",
+    "fax_calling",
+    "fax_answering",
+    "special_information",
+    "busy",
+    "nothing_said",
+    "unclear",
+)
+_TEXT = {cause: code for code, cause in enumerate(_CAUSES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When the evidence is enough. Probabilities of "machine"; seconds of the stream."""
+
+    machine: float = 0.98
+    """Twice in a row, from `machine_speech_s` of speech on: 0.98 is odds of 50 to 1."""
+    machine_speech_s: float = 1.5
+    person: float = 0.15
+    person_gap_s: float = 0.3
+    likely_person: float = 0.5
+    likely_gap_s: float = 0.6
+    forced_gap_s: float = 1.0
+    """Nobody waits longer than this after speech ends: unsure goes to the agent."""
+    silence_s: float = 4.0
+    listen_s: float = 8.0
+    beep_logit: float = 2.5
+    """What a beep followed by quiet adds to the log odds of a machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What is believed about one call at this moment of its stream.
+
+    Seconds count from the start of the stream (the answer, after `restart`). `greeting_end_s` is
+    where speech last ended, None before speech and while it goes on (0.2 s pauses do not end it).
+    """
+
+    state: Screening
+    cause: str
+    confidence: float
+    p_machine: float
+    heard_s: float
+    gap_s: float
+    greeting_end_s: float | None
+    features: Mapping[str, float]
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether there is a verdict; later evidence may still find a machine."""
+        return self.state is not Screening.LISTENING
+
+
+NOTHING_HEARD: Final = Posterior(Screening.LISTENING, "", 0.5, 0.5, 0.0, 0.0, None, {})
+_MORE: Final = ("beeps", "beep_end_s", "speaking")
+
+
+class DetectorBank:
+    """Detectors for up to *capacity* streams at once, each known by the number `open` returned."""
+
+    def __init__(
+        self,
+        capacity: int = 1000,
+        *,
+        model: TimingModel | None = None,
+        thresholds: Thresholds = Thresholds(),
+    ) -> None:
+        self._model = model or default_model()
+        self._thresholds = thresholds
+        self._free = list(range(capacity - 1, -1, -1))
+        self._rest = [b""] * capacity
+        self._tracks = Tracks.empty(capacity)
+        self._history = np.full((capacity, HISTORY), np.nan, np.float32)
+        self._tail = np.zeros((capacity, TAIL), np.float32)
+        self._state = np.zeros(capacity, np.int8)
+        self._cause = np.zeros(capacity, np.int8)
+        self._strikes = np.zeros(capacity, np.int8)
+        self._logit = np.zeros(capacity)
+
+    @property
+    def model_version(self) -> str:
+        """Return the version stored beside each verdict."""
+        return self._model.version
+
+    def open(self) -> int:
+        """Return the number of a stream that has heard nothing; IndexError when all are taken."""
+        stream = self._free.pop()
+        self.restart(stream)
+        return stream
+
+    def restart(self, stream: int) -> None:
+        """Forget all this stream has heard."""
+        row = np.array([stream])
+        self._tracks.reset(row)
+        self._history[row] = np.nan
+        self._tail[row] = 0
+        self._state[row] = _LISTENING
+        self._cause[row] = 0
+        self._logit[row] = 0
+        self._strikes[row] = 0
+        self._rest[stream] = b""
+
+    def close(self, stream: int) -> None:
+        """Give the stream's place back."""
+        self._rest[stream] = b""
+        self._free.append(stream)
+
+    def feed(self, audio: Mapping[int, bytes]) -> dict[int, Posterior]:
+        """Take in what each stream has to say since the last call; return what is now believed.
+
+        Audio that does not fill a frame waits for the next call.
+        """
+        streams = [stream for stream in audio if self._hold(stream, audio[stream]) >= 2 * FRAME]
+        if streams:
+            # Longest first, so that the streams still speaking are always the first n.
+            streams.sort(key=lambda stream: -len(self._rest[stream]))
+            self._hear(np.array(streams))
+        return self.posteriors(audio)
+
+    def posteriors(self, streams: Iterable[int]) -> dict[int, Posterior]:
+        """Return what is believed about each of these streams."""
+        wanted = list(streams)
+        if not wanted:
+            return {}
+        rows = np.array(wanted)
+        tracks = self._tracks.take(rows)
+        table = _table(tracks)
+        gap_s = tracks.gap() * FRAME_S
+        ended = (tracks.speech > 0) & (gap_s >= 0.2)  # see Posterior
+        more = (tracks.beeps, tracks.beep_end * FRAME_S, (tracks.speech > 0) & ~ended)
+        columns = np.column_stack([table, *more]).tolist()
+        p_machine = _probability(self._logit[rows]).tolist()
+        names = FEATURES + _MORE
+        believed: dict[int, Posterior] = {}
+        for stream, p, features, state, cause, heard, gap, end, is_over in zip(
+            wanted,
+            p_machine,
+            columns,
+            self._state[rows].tolist(),
+            self._cause[rows].tolist(),
+            (tracks.frames * FRAME_S).tolist(),
+            gap_s.tolist(),
+            (tracks.last * FRAME_S).tolist(),
+            ended.tolist(),
+            strict=True,
+        ):
+            believed[stream] = Posterior(
+                _STATES[state],
+                _CAUSES[cause],
+                _confidence(state, p),
+                p,
+                heard,
+                gap,
+                end if is_over else None,
+                dict(zip(names, features, strict=True)),
+            )
+        return believed
+
+    def _hold(self, stream: int, pcm: bytes) -> int:
+        held = self._rest[stream] + pcm if self._rest[stream] else pcm
+        self._rest[stream] = held
+        return len(held)
+
+    def _hear(self, rows: Rows) -> None:
+        """Hear every whole frame that waits; *rows* come with the longest wait first."""
+        counts = np.array([len(self._rest[row]) // (2 * FRAME) for row in rows])
+        longest = int(counts[0])
+        audio = np.zeros((len(rows), TAIL + longest * FRAME), np.float32)
+        audio[:, :TAIL] = self._tail[rows]
+        for at, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
+            held, used = self._rest[row], count * FRAME
+            samples = np.frombuffer(held, "<i2", used)
+            audio[at, TAIL : TAIL + used] = samples
+            self._rest[row] = held[2 * used :]
+        audio[:, TAIL:] *= np.float32(1 / 32768)
+        ends = (counts * FRAME)[:, None] + np.arange(TAIL)
+        self._tail[rows] = np.take_along_axis(audio, ends, axis=1)
+
+        windows = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=1)[:, ::FRAME]
+        present = np.arange(longest) < counts[:, None]
+        measured = measure(windows[present])
+        where = np.cumsum(present.ravel()).reshape(present.shape) - 1
+        tracks = self._tracks.take(rows)
+        for step in range(longest):
+            active = int((counts > step).sum())
+            at = where[:active, step]
+            frame = Frames(*(getattr(measured, name)[at] for name in Frames.__slots__))
+            self._hear_frame(rows[:active], tracks.head(active), frame)
+        self._tracks.put(rows, tracks)
+
+    def _hear_frame(self, rows: Rows, tracks: Tracks, frame: Frames) -> None:
+        self._history[rows, tracks.frames % HISTORY] = frame.level_db
+        tracks.hear(frame)
+        due = np.flatnonzero(tracks.frames % STEP == 0)
+        if due.size == len(rows):
+            self._look(rows, tracks)
+        elif due.size:
+            part = tracks.take(due)
+            self._look(rows[due], part)
+            tracks.put(due, part)
+
+    def _look(self, rows: Rows, tracks: Tracks) -> None:
+        """Update noise floor and verdict; the order of the rules is their precedence."""
+        limits = self._thresholds
+        tracks.hear_floor(self._history[rows])
+        speech_s = tracks.speech * FRAME_S
+        heard_s = tracks.frames * FRAME_S
+        gap_s = tracks.gap() * FRAME_S
+        spoken = tracks.speech > 0
+
+        logit = np.where(spoken, self._model.machine(_table(tracks)), 0.0)
+        beeped = (tracks.beeps > 0) & (speech_s >= limits.machine_speech_s)
+        logit += np.where(beeped, limits.beep_logit, 0.0)
+        self._logit[rows] = logit
+        p = _probability(logit)
+
+        strong = (p >= limits.machine) & (speech_s >= limits.machine_speech_s)
+        self._strikes[rows] = np.where(strong, np.minimum(self._strikes[rows] + 1, 2), 0)
+        state: NDArray[np.int8] = self._state[rows].copy()
+        cause: NDArray[np.int8] = self._cause[rows].copy()
+        open_ = np.isin(state, (_LISTENING, _NOT_SURE, _SILENCE))
+        listening = state == _LISTENING
+
+        def conclude(fact: NDArray[np.bool_], verdict: int, why: str) -> None:
+            nonlocal open_, listening
+            state[fact] = verdict
+            cause[fact] = _TEXT[why]
+            open_ = open_ & ~fact
+            listening = listening & ~fact
+
+        revisable = open_ | (state == _PERSON)
+        quiet_before = speech_s < 0.4  # a word or two would be a person or machine
+        conclude(revisable & quiet_before & (tracks.calling >= 17), _FAX, "fax_calling")
+        conclude(revisable & quiet_before & (tracks.answering >= 17), _FAX, "fax_answering")
+        revisable = open_ | (state == _PERSON)
+        conclude(revisable & (tracks.sit_stage == 3), _TONE, "special_information")
+        conclude(open_ & quiet_before & (tracks.bursts >= 4), _TONE, "busy")
+        revisable = open_ | (state == _PERSON)
+        machine = revisable & (self._strikes[rows] >= 2)  # twice in a row
+        conclude(machine & beeped, _MACHINE, "beep")
+        conclude(machine & ~beeped, _MACHINE, "talks_on")
+        early = (gap_s >= limits.person_gap_s) & (p <= limits.person)
+        early |= (gap_s >= limits.likely_gap_s) & (p <= limits.likely_person)
+        conclude(open_ & spoken & early, _PERSON, "short_answer")
+        forced = listening & spoken & (gap_s >= limits.forced_gap_s)
+        conclude(forced & (p <= limits.likely_person), _PERSON, "long_answer")
+        conclude(forced & (p > limits.likely_person), _NOT_SURE, "unclear")
+        conclude(listening & ~spoken & (heard_s >= limits.silence_s), _SILENCE, "nothing_said")
+        conclude(listening & (heard_s >= limits.listen_s), _NOT_SURE, "unclear")
+        self._state[rows] = state
+        self._cause[rows] = cause
+
+
+class Detector:
+    """One stream: `feed` audio, read the posterior."""
+
+    def __init__(
+        self, *, model: TimingModel | None = None, thresholds: Thresholds = Thresholds()
+    ) -> None:
+        self._bank = DetectorBank(1, model=model, thresholds=thresholds)
+        self._stream = self._bank.open()
+
+    def feed(self, pcm: bytes) -> Posterior:
+        """Take in more audio and return what is now believed."""
+        return self._bank.feed({self._stream: pcm})[self._stream]
+
+    def restart(self) -> None:
+        """Forget everything, as at the answer."""
+        self._bank.restart(self._stream)
+
+
+def _table(tracks: Tracks) -> NDArray[np.float64]:
+    """Return rows of `FEATURES`."""
+    gap = tracks.gap()
+    current = np.where(tracks.speech > 0, tracks.last - tracks.segment_from, 0)
+    seconds = [
+        tracks.speech * FRAME_S,
+        gap * FRAME_S,
+        np.maximum(tracks.onset, 0) * FRAME_S,
+        tracks.segments,
+        tracks.first * FRAME_S,
+        current * FRAME_S,
+        tracks.longest * FRAME_S,
+        tracks.longest_gap * FRAME_S,
+        tracks.tonal / np.maximum(tracks.speech, 1),
+        tracks.top_db - tracks.floor_db,
+    ]
+    return np.column_stack(seconds).astype(np.float64)
+
+
+def _probability(logit: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))
+
+
+def _confidence(state: int, p_machine: float) -> float:
+    """Return how sure the state is: one number to sort and audit by."""
+    if state == _PERSON:
+        return 1.0 - p_machine
+    if state == _MACHINE:
+        return p_machine
+    if state in {_FAX, _TONE}:
+        return 0.99
+    return 0.5

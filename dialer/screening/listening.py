@@ -1,0 +1,202 @@
+"""Hearing calls without Python in the audio path: recorders whose growing files are read.
+
+PJSIP's conference clock writes each tapped call into anonymous memory (a memfd) by a recorder, in
+C; the line process reads what has been added when it has time. A busy interpreter then delays the
+verdict, never the audio of an agent (decision record 0003). The files have no name, vanish with the
+process, and are emptied when the tap is taken off.
+
+Recorders are made once and kept: making and destroying conference ports at call rate is where
+pjsua2 crashes. Everything here belongs to the one thread that talks to pjsua2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import pjsua2 as pj
+
+from dialer.screening.frames import FRAME, FRAME_S
+
+_FRAME_BYTES: Final = 2 * FRAME
+_HEADER: Final = 44  # bytes of a WAV header
+_LARGEST_BUFFER: Final = 8192  # a recorder's own 4000 bytes and stdio's 4096 behind it
+_READ_AT_MOST: Final = 1 << 17  # 8 s of audio
+
+
+class AudioSource(Protocol):
+    """What can be tapped: a `pjsua2.AudioMedia`."""
+
+    def startTransmit(self, sink: Any, /) -> None:  # noqa: N802 - pjsua2's name
+        """Connect to *sink*."""
+
+    def stopTransmit(self, sink: Any, /) -> None:  # noqa: N802 - pjsua2's name
+        """Disconnect from *sink*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How well the taps hear, over the life of the process; frames of 20 ms."""
+
+    attached: int
+    pooled: int
+    frames_received: int
+    frames_expected: int
+    step_ms: float
+
+
+class _Recorder:
+    """One recorder of PJSIP and the file it writes."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("screening", os.MFD_CLOEXEC)
+        os.fchmod(self.fd, 0o600)
+        self.media = pj.AudioMediaRecorder()
+        # PJSIP opens files by name and insists on the suffix: a link to the nameless file.
+        with tempfile.TemporaryDirectory(prefix="overdial-") as folder:
+            link = Path(folder) / "tap.wav"
+            link.symlink_to(f"/proc/self/fd/{self.fd}")
+            self.media.createRecorder(str(link))
+        self.idle_since = -math.inf
+        self.stale = 0  # bytes of the call before that are still in the recorder's buffer
+
+    def size(self) -> int:
+        return max(_HEADER, os.fstat(self.fd).st_size)
+
+
+class Tap:
+    """The ear on one call, from `Listener.attach` to `Listener.detach`."""
+
+    def __init__(self, recorder: _Recorder, source: AudioSource, listener: Listener) -> None:
+        self._recorder = recorder
+        self._source = source
+        self._listener = listener
+        self._began = listener.now()
+        self._start = self._at = recorder.size()
+        self._skip = recorder.stale
+        self._counted = 0
+
+    def read(self) -> bytes:
+        """Return the audio added since the last read: 16-bit mono samples at 8 kHz."""
+        heard = os.pread(self._recorder.fd, _READ_AT_MOST, self._at)
+        heard = heard[: len(heard) & ~1]
+        self._listener.learn_step(len(heard))
+        self._at += len(heard)
+        if self._skip:
+            skipped = min(self._skip, len(heard))
+            self._skip -= skipped
+            heard = heard[skipped:]
+        return heard
+
+    def restart(self) -> None:
+        """Forget all audio up to now, also what the recorder has yet to write: this is the answer."""
+        self.read()
+        self._skip = max(self._skip, self._unwritten())
+
+    @property
+    def frames_expected(self) -> int:
+        """Return how many frames the clock has had time for since the tap was put on."""
+        return int((self._listener.now() - self._began) / FRAME_S)
+
+    @property
+    def frames_received(self) -> int:
+        """Return how many frames have been written."""
+        return (self._recorder.size() - self._start) // _FRAME_BYTES
+
+    def _unwritten(self) -> int:
+        """Return how many bytes are probably still in buffers."""
+        missing = (self.frames_expected - self.frames_received) * _FRAME_BYTES
+        return min(max(0, missing), self._listener.largest_buffer)
+
+    def _take_off(self) -> _Recorder:
+        # Gone already if the call was: PJSIP disconnects what it removes.
+        with contextlib.suppress(pj.Error):
+            self._source.stopTransmit(self._recorder.media)
+        recorder = self._recorder
+        recorder.stale = self._unwritten()
+        os.ftruncate(recorder.fd, 0)  # writing goes on where it was: the file stays sparse
+        return recorder
+
+
+class Listener:
+    """All taps of a line process, and the recorders waiting to become one.
+
+    Call `close` before `Endpoint.libDestroy`, with all calls gone.
+    """
+
+    # A disconnection takes effect at the next tick of the conference clock, 20 ms.
+    _REST_S: Final = 0.2
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.now = clock
+        self._pool: list[_Recorder] = []
+        self._taps: set[Tap] = set()
+        self._step = 0
+        self._received = self._expected = 0
+
+    def attach(self, source: AudioSource) -> Tap:
+        """Put a tap on a call's audio; it hears from the next 20 ms on.
+
+        Raises `pjsua2.Error` if PJSIP has no recorder left; the call is then joined unheard.
+        """
+        recorder = self._take()
+        tap = Tap(recorder, source, self)
+        try:
+            source.startTransmit(recorder.media)
+        except pj.Error:
+            self._pool.append(recorder)
+            raise
+        self._taps.add(tap)
+        return tap
+
+    def detach(self, tap: Tap) -> None:
+        """Take a tap off, also from a call that is gone; its audio is forgotten. Harmless twice."""
+        if tap not in self._taps:
+            return
+        self._taps.remove(tap)
+        self._expected += tap.frames_expected
+        self._received += tap.frames_received
+        recorder = tap._take_off()  # noqa: SLF001 - the two are one mechanism
+        recorder.idle_since = self.now()
+        self._pool.append(recorder)
+
+    def counts(self) -> Counts:
+        """Return how well all taps have heard so far."""
+        return Counts(
+            attached=len(self._taps),
+            pooled=len(self._pool),
+            frames_received=self._received + sum(tap.frames_received for tap in self._taps),
+            frames_expected=self._expected + sum(tap.frames_expected for tap in self._taps),
+            step_ms=self._step / _FRAME_BYTES * FRAME_S * 1000,
+        )
+
+    def close(self) -> None:
+        """Give recorders and memory back to the system."""
+        for tap in tuple(self._taps):
+            self.detach(tap)
+        for recorder in self._pool:
+            os.close(recorder.fd)
+        self._pool.clear()
+
+    @property
+    def largest_buffer(self) -> int:
+        """Return the most bytes a recorder can hold back: two of its steps."""
+        return min(2 * self._step, _LARGEST_BUFFER) or _LARGEST_BUFFER
+
+    def learn_step(self, added: int) -> None:
+        """Note by how much a file grew: all growth is a multiple of the build's write size."""
+        self._step = math.gcd(self._step, added)
+
+    def _take(self) -> _Recorder:
+        ready = self.now() - self._REST_S
+        for place, recorder in enumerate(self._pool):
+            if recorder.idle_since <= ready:
+                return self._pool.pop(place)
+        return _Recorder()

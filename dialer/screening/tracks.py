@@ -1,0 +1,229 @@
+"""What has been heard on each stream so far: speech, pauses and tones, kept frame by frame.
+
+One array element per stream. All counts are frames of 20 ms. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dialer.screening.frames import Frames
+
+Counts = NDArray[np.int32]
+Levels = NDArray[np.float32]
+Facts = NDArray[np.bool_]
+
+HISTORY: Final = 100
+"""Frames of level history from which the noise floor is taken: 2 s."""
+
+# Speech stands this far over the noise, over silence and near the loudest heard (dB).
+_OVER_NOISE, _OVER_SILENCE, _UNDER_TOP = 7.0, -52.0, -26.0
+_FLOOR_LOW, _FLOOR_HIGH = -75.0, -32.0
+_WORD, _SYLLABLE, _PAUSE = 5, 2, 10  # first sound of speech, further sound, gap between segments
+
+_STEADY_HZ, _STEADY_DB, _STEADY_SHARE, _STEADY_RUN = 12.0, 3.0, 0.94, 3
+_TONE_HZ, _TONE_SHARE = 25.0, 0.85
+_SIT_BANDS = np.array([[890, 1010], [1340, 1460], [1740, 1830], [0, 0]], np.float32)
+_SIT_FRAMES, _SIT_GAP = 8, 10
+_BEEP_FRAMES, _BEEP_QUIET = 6, 10
+_BURST_SHORTEST, _BURST_LONGEST, _LULL_LONGEST = 8, 36, 36
+
+
+@dataclass(slots=True)
+class Tracks:
+    """The state of many streams."""
+
+    frames: Counts  # heard so far
+    floor_db: Levels
+    top_db: Levels  # loudest level held for two frames
+    level_db: Levels  # of the frame before
+    run: Counts  # sounding frames in a row, tones excluded
+
+    speech: Counts  # frames of speech in all
+    onset: Counts  # the frame speech began at, -1 before
+    last: Counts  # the frame after the latest of speech, -1 before
+    segments: Counts  # stretches of speech, 0.2 s or more apart
+    segment_from: Counts  # where the latest stretch began
+    first: Counts  # length of the first stretch
+    longest: Counts
+    longest_gap: Counts
+    tonal: Counts  # frames of speech carried by one frequency, as in singing or music
+
+    low_hz: Levels  # the one or two tones of the frame before
+    high_hz: Levels
+    steady: Counts  # frames in a row with the same tones
+    single: Counts  # frames in a row with the same single tone
+    calling: Counts  # evidence for a fax that calls (CNG) or answers (CED)
+    answering: Counts
+    sit_stage: Counts
+    sit_count: Counts
+    sit_idle: Counts
+    quiet_after_beep: Counts  # -1: no beep is pending
+    beeps: Counts
+    beep_end: Counts  # frame after the latest beep, -1 before
+    burst: Counts  # frames of the present burst of a progress tone, and of the lull since
+    lull: Counts
+    burst_hz: Levels
+    bursts: Counts  # alike bursts in a row, as busy and congestion tones have them
+
+    @classmethod
+    def empty(cls, size: int) -> Self:
+        """Return *size* streams that have heard nothing."""
+        kinds = {"Counts": np.int32, "Levels": np.float32}
+        tracks = cls(**{f.name: np.zeros(size, kinds[str(f.type)]) for f in fields(cls)})
+        tracks.reset(np.arange(size))
+        return tracks
+
+    def reset(self, rows: NDArray[np.intp]) -> None:
+        """Forget what these streams have heard."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = 0
+        for column in (self.onset, self.last, self.quiet_after_beep, self.beep_end):
+            column[rows] = -1
+        self.floor_db[rows] = _FLOOR_LOW + 15
+        self.top_db[rows] = _OVER_SILENCE
+        self.level_db[rows] = _FLOOR_LOW
+
+    def take(self, rows: NDArray[np.intp]) -> Tracks:
+        """Return copies of these rows."""
+        return Tracks(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def put(self, rows: NDArray[np.intp], part: Tracks) -> None:
+        """Write rows back."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(part, field.name)
+
+    def head(self, count: int) -> Tracks:
+        """Return a view of the first *count* streams."""
+        return Tracks(**{f.name: getattr(self, f.name)[:count] for f in fields(self)})
+
+    def gap(self) -> Counts:
+        """Return the frames since speech was last heard, 0 before any."""
+        return np.where(self.last >= 0, self.frames - self.last, 0)
+
+    def hear_floor(self, history: Levels) -> None:
+        """Set the noise floor from the levels of the last 2 s: (streams, HISTORY), NaN unheard.
+
+        The 10th percentile: speech pauses that often, noise never does.
+        """
+        ranked = np.sort(history, axis=1)  # NaN sorts last
+        at = np.minimum(self.frames, HISTORY) // 10
+        floor = ranked[np.arange(len(ranked)), at]
+        self.floor_db[:] = np.clip(floor, _FLOOR_LOW, _FLOOR_HIGH)
+
+    def hear(self, frames: Frames) -> None:
+        """Take in one frame of every stream."""
+        heard = frames.level_db
+        np.maximum(self.top_db, np.minimum(heard, self.level_db), out=self.top_db)
+        threshold = np.maximum(self.floor_db + _OVER_NOISE, self.top_db + _UNDER_TOP)
+        sounding = heard > np.maximum(threshold, _OVER_SILENCE)
+
+        paired = frames.pair_share - frames.share > 0.15  # a second tone is there
+        low = np.where(paired, np.minimum(frames.peak_hz, frames.pair_hz), frames.peak_hz)
+        high = np.where(paired, np.maximum(frames.peak_hz, frames.pair_hz), frames.peak_hz)
+        moved = np.maximum(np.abs(low - self.low_hz), np.abs(high - self.high_hz))
+        self._hear_speech(frames, sounding, moved)
+        self._hear_fax(frames)
+        self._hear_special_information(frames)
+        self._hear_beep(frames, sounding, moved)
+        self._hear_bursts(frames, sounding, low, high)
+        self.low_hz[:], self.high_hz[:], self.level_db[:] = low, high, heard
+        self.frames += 1
+
+    def _hear_speech(self, frames: Frames, sounding: Facts, moved: Levels) -> None:
+        # Asked of the level, not of `sounding`: a lasting tone soon counts as noise.
+        same = (
+            (frames.level_db > _OVER_SILENCE)
+            & (frames.pair_share > _STEADY_SHARE)
+            & (moved < _STEADY_HZ)
+            & (np.abs(frames.level_db - self.level_db) < _STEADY_DB)
+        )
+        self.steady[:] = np.where(same, self.steady + 1, 0)
+        self.run[:] = np.where(sounding & (self.steady < _STEADY_RUN), self.run + 1, 0)
+
+        begun = self.last >= 0
+        # Between words a shorter sound is enough: consonants cut words into pieces.
+        within = begun & (self.frames - self.last < _PAUSE)
+        needed = np.where(within, _SYLLABLE, _WORD)
+        spoken = self.run >= needed
+        fresh = spoken & (self.last < self.frames)  # the run was not counted up to here yet
+        begins = (
+            self.frames + 1 - np.where(self.last == self.frames, 1, np.minimum(self.run, needed))
+        )
+        gap = np.where(begun, begins - self.last, 0)
+        opens = fresh & (~begun | (gap >= _PAUSE))
+
+        self.speech += np.where(spoken, self.frames + 1 - np.maximum(begins, self.last), 0)
+        self.onset[:] = np.where(spoken & ~begun, begins, self.onset)
+        np.maximum(self.longest_gap, np.where(opens & begun, gap, 0), out=self.longest_gap)
+        self.segments += opens
+        self.segment_from[:] = np.where(opens, begins, self.segment_from)
+        self.last[:] = np.where(spoken, self.frames + 1, self.last)
+        length = np.where(spoken, self.frames + 1 - self.segment_from, 0)
+        np.maximum(self.longest, length, out=self.longest)
+        self.first[:] = np.where(spoken & (self.segments == 1), length, self.first)
+        self.tonal += spoken & (frames.share > _TONE_SHARE)
+
+    def _hear_fax(self, frames: Frames) -> None:
+        pure = frames.share > _TONE_SHARE
+        # ITU-T T.30: CNG 1100 Hz ±38, CED 2100 Hz ±15; ANSam turns its phase now and then, hence no
+        # strict run.
+        for count, hz, width in ((self.calling, 1100, 45), (self.answering, 2100, 30)):
+            inside = pure & (np.abs(frames.peak_hz - hz) < width)
+            count[:] = np.maximum(count + np.where(inside, 1, -2), 0)
+
+    def _hear_special_information(self, frames: Frames) -> None:
+        band = _SIT_BANDS[self.sit_stage]
+        pure = frames.share > _TONE_SHARE
+        inside = pure & (frames.peak_hz > band[:, 0]) & (frames.peak_hz < band[:, 1])
+        self.sit_count += inside
+        self.sit_idle[:] = np.where(inside, 0, self.sit_idle + 1)
+        passed = self.sit_count >= _SIT_FRAMES
+        self.sit_stage[:] = np.minimum(self.sit_stage + passed, 3)
+        self.sit_count[passed] = 0
+        # The tail of a tone lasts up to 14 frames past the 8 that were needed.
+        lost = (self.sit_idle > _SIT_GAP + 14) & (self.sit_stage < 3)  # three tones
+        self.sit_stage[lost] = 0
+        self.sit_count[lost] = 0
+
+    def _hear_beep(self, frames: Frames, sounding: Facts, moved: Levels) -> None:
+        pure = (
+            (frames.share > _TONE_SHARE)
+            & (frames.peak_hz > 350)  # Hz
+            & (frames.peak_hz < 2300)  # Hz
+            & (frames.level_db > -42)  # dB
+        )
+        same = pure & (moved < _TONE_HZ)
+        ended = ~same & (self.single >= _BEEP_FRAMES) & (self.speech > 0)
+        self.single[:] = np.where(same, self.single + 1, 0)
+        pending = (self.quiet_after_beep >= 0) & ~sounding
+        self.quiet_after_beep[:] = np.where(
+            ended, 0, np.where(pending, self.quiet_after_beep + 1, -1)
+        )
+        self.beep_end[:] = np.where(ended, self.frames, self.beep_end)
+        sure = self.quiet_after_beep == _BEEP_QUIET
+        self.beeps += sure
+
+    def _hear_bursts(self, frames: Frames, sounding: Facts, low: Levels, high: Levels) -> None:
+        """Count bursts alike: 0.16-0.72 s of a 300-700 Hz tone or pair, as long a lull (E.180)."""
+        progress = sounding & (frames.pair_share > _TONE_SHARE) & (low > 300) & (high < 700)
+        # Both tones beat in the spectrum; their middle stands still.
+        hz = (low + high) / 2
+        starts = progress & (self.lull > 0)
+        alike = (
+            (self.burst >= _BURST_SHORTEST)
+            & (self.burst <= _BURST_LONGEST)
+            & (self.lull >= _BURST_SHORTEST // 2)
+            & (self.lull <= _LULL_LONGEST)
+            & (np.abs(hz - self.burst_hz) < 2 * _TONE_HZ)
+        )
+        self.bursts[:] = np.where(starts, np.where(alike, self.bursts + 1, 0), self.bursts)
+        self.burst[:] = np.where(starts, 1, self.burst + progress)
+        self.burst_hz[:] = np.where(progress, hz, self.burst_hz)
+        self.lull[:] = np.where(progress, 0, self.lull + 1)
+        foreign = sounding & ~progress & (self.lull > 2)  # speech is no busy tone
+        self.bursts[foreign] = 0
