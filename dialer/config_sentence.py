@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from pydantic import ValidationError
     from pydantic.fields import FieldInfo
 
@@ -46,11 +45,14 @@ def sentence(
     if first["type"] == "extra_forbidden":
         return f"{name} is not a setting{_suggestion(last, fields)}"
     if first["type"] == "missing":
-        return f"{name} is missing: it must be {_permitted(fields, last)}."
+        return f"{name} is missing: it must be {_permitted(fields, last) or 'given'}."
+    if first["type"] == "value_error" and isinstance(first["input"], Mapping):
+        return f"{name} {first['input'].get('name', '')}: {first['ctx']['error']}."
     if first["type"] == "value_error":
-        return f"{name}: {first['ctx']['error']}."
-    shown = "" if last in _SECRET else f" {first['input']!r}"
-    return f"{name} cannot be{shown}: it must be {_permitted(fields, last)}."
+        return f"{name} cannot be {first['input']!r}: {first['ctx']['error']}."
+    shown = "what it is" if last in _SECRET else repr(first["input"])
+    permitted = _permitted(fields, last) or first["msg"].removeprefix("Input should be ")
+    return f"{name} cannot be {shown}: it must be {permitted}."
 
 
 def _suggestion(key: str, fields: Fields) -> str:
@@ -59,8 +61,8 @@ def _suggestion(key: str, fields: Fields) -> str:
     return f": did you mean {near[0]}?" if near else f": there are {', '.join(names)}."
 
 
-def _permitted(fields: Fields, key: str) -> str:
+def _permitted(fields: Fields, key: str) -> str | None:
     for name, field in fields.items():
         if key in (name, field.alias) and field.examples:
             return str(field.examples[0])
-    return "another value"
+    return None

@@ -1,0 +1,167 @@
+"""The agent protocol's messages: what an agent's screen may say, and what it is told.
+
+The reference for people who write a desk of their own is docs/reference/agent-websocket.md.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from campaigns.model import AgentState, Disposition
+
+# An agent's message is small: anything larger is a mistake or an attack.
+LONGEST_MESSAGE = 8192
+LONGEST_NOTE = 2000
+LONGEST_REASON = 80
+
+
+class Close(IntEnum):
+    """Why the server closed the socket (RFC 6455 §7.4.2: 4000-4999 are the application's)."""
+
+    GOING_AWAY = 1001
+    UNREADABLE = 4400
+    BAD_TOKEN = 4401
+    HELLO_TIMEOUT = 4408
+    REPLACED = 4409
+    TOO_MANY = 4429
+
+
+class Problem(StrEnum):
+    """What an `error` message is about; programs match on it, people read its sentence."""
+
+    UNREADABLE = "unreadable"
+    BAD_TOKEN = "bad_token"  # noqa: S105 - a name, no secret
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    NOT_LOGGED_IN = "not_logged_in"
+    NOT_NOW = "not_now"
+    NO_CALL = "no_call"
+    NO_LINE_PROCESS = "no_line_process"
+    REFUSED = "refused"
+    DATABASE_AWAY = "database_away"
+    REPLACED = "replaced"
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hello(_Said):
+    """The first message: who speaks."""
+
+    type: Literal["hello"]
+    token: str = Field(min_length=1, max_length=512)
+
+
+class LogIn(_Said):
+    """Call my phone and keep the line open; I start paused."""
+
+    type: Literal["log_in"]
+
+
+class Ready(_Said):
+    """Give me calls."""
+
+    type: Literal["ready"]
+
+
+class Pause(_Said):
+    """Give me no calls; in mid-call it takes effect after the call."""
+
+    type: Literal["pause"]
+    reason: str = Field(default="break", min_length=1, max_length=LONGEST_REASON)
+
+
+class Dispose(_Said):
+    """What came of the call; in wrap-up it also makes me ready."""
+
+    type: Literal["dispose"]
+    disposition: Disposition
+    note: str | None = Field(default=None, max_length=LONGEST_NOTE)
+
+
+class HangUp(_Said):
+    """End the customer's leg; my own line stays open."""
+
+    type: Literal["hang_up"]
+
+
+class LogOut(_Said):
+    """Close my line; in mid-call after the call."""
+
+    type: Literal["log_out"]
+
+
+class Ping(_Said):
+    """Are you there? Answered by pong."""
+
+    type: Literal["ping"]
+
+
+Said = Annotated[
+    Hello | LogIn | Ready | Pause | Dispose | HangUp | LogOut | Ping, Field(discriminator="type")
+]
+_SAID: TypeAdapter[Said] = TypeAdapter(Said)
+KINDS = ("hello", "log_in", "ready", "pause", "dispose", "hang_up", "log_out", "ping")
+
+
+class Unreadable(Exception):
+    """A message that is no JSON object of a known type; the text says what is wrong with it."""
+
+
+def read(text: str) -> Said:
+    """Return the message in *text*; raises `Unreadable` with a sentence for the writer of a desk."""
+    try:
+        return _SAID.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Unreadable(_what_is_wrong(first["type"], first["loc"], first["msg"])) from None
+
+
+def _what_is_wrong(kind: str, where: tuple[int | str, ...], message: str) -> str:
+    if kind == "json_invalid":
+        return "The message is not JSON."
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        return f"The message needs a type, one of {', '.join(KINDS)}."
+    if where and where[-1] == "disposition":
+        return f"disposition must be one of {', '.join(Disposition)}."
+    key = ".".join(str(part) for part in where[1:]) or "The message"
+    return f"{key}: {message}."
+
+
+def state_message(
+    *,
+    agent: str,
+    display_name: str,
+    campaigns: list[str],
+    logged_in: bool,
+    state: AgentState,
+    since: str | None,
+    reason: str | None,
+    pause_requested: str | None,
+    log_out_requested: bool,
+    wrap_up_until: str | None,
+    now: str,
+) -> dict[str, Any]:
+    """Return the `state` message; `now` lets a screen whose clock is wrong still count right."""
+    return {
+        "type": "state",
+        "agent": agent,
+        "display_name": display_name,
+        "campaigns": campaigns,
+        "logged_in": logged_in,
+        "state": state.value,
+        "since": since,
+        "reason": reason,
+        "pause_requested": pause_requested,
+        "log_out_requested": log_out_requested,
+        "wrap_up_until": wrap_up_until,
+        "now": now,
+    }
+
+
+def error_message(problem: Problem, sentence: str) -> dict[str, Any]:
+    """Return the `error` message."""
+    return {"type": "error", "code": problem.value, "message": sentence}
