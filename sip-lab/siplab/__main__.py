@@ -16,6 +16,8 @@ from pathlib import Path
 
 from siplab import books, number_plan, speech
 from siplab.carrier import BusyCarrier, Carrier, CarrierError, Sipp, Transport
+from siplab.phone_control import obey_socket, obey_standard_input
+from siplab.phones import PhoneBank, event_line
 from siplab.plan_table import Pace
 from siplab.scenario import Codec, Credentials
 
@@ -54,6 +56,15 @@ def _parser() -> argparse.ArgumentParser:
     busy = commands.add_parser("busy-carrier", help="486 to every INVITE, for load")
     _add_sipp_options(busy)
     busy.set_defaults(run=_run_busy_carrier)
+    phones = commands.add_parser("phones", help="agent phones that answer and stay up")
+    phones.add_argument("--count", type=int, default=5)
+    phones.add_argument("--port", type=int, default=0, help="SIP port (default: a free one)")
+    phones.add_argument("--host", default="127.0.0.1")
+    phones.add_argument("--prefix", default="agent", help="names are PREFIX1, PREFIX2, …")
+    phones.add_argument("--answer-after", type=_seconds, default=0.0, help="ringing time, s")
+    phones.add_argument("--control", type=Path, help="UNIX socket that takes commands")
+    phones.add_argument("--life", type=int, default=4 * 3600, help="end after so many seconds")
+    phones.set_defaults(run=_run_phones)
     numbers = commands.add_parser("numbers", help="print numbers of the plan with their behaviour")
     numbers.add_argument("--count", type=int, default=20)
     numbers.add_argument("--seed", type=int, default=1)
@@ -114,6 +125,37 @@ def _run_busy_carrier(options: argparse.Namespace) -> int:
         life_s=options.life,
     )
     return asyncio.run(_serve(carrier))
+
+
+def _run_phones(options: argparse.Namespace) -> int:
+    if not 1 <= options.count <= 1000:  # noqa: PLR2004
+        message = "--count must lie between 1 and 1000"
+        raise ValueError(message)
+    return asyncio.run(_serve_phones(options))
+
+
+async def _serve_phones(options: argparse.Namespace) -> int:
+    """Run the phones until told to stop; events and answers go to standard output."""
+    stopped = stop_on_signals()
+    bank = PhoneBank(
+        options.count,
+        port=options.port,
+        host=options.host,
+        prefix=options.prefix,
+        on_event=lambda event: print(event_line(event), flush=True),
+    )
+    async with bank, obey_socket(bank, options.control):
+        for phone in bank:
+            phone.answer_after = options.answer_after
+        uris = [phone.uri for phone in bank]
+        print(json.dumps({"ready": True, "port": bank.port, "uris": uris}), flush=True)
+        listener = asyncio.create_task(obey_standard_input(bank), name="siplab-standard-input")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(options.life):
+                await stopped.wait()
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+    return 0
 
 
 async def _serve(carrier: Sipp) -> int:
