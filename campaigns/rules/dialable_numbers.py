@@ -1,0 +1,270 @@
+"""Which numbers may be dialed at all, whoever asks and wherever they came from.
+
+Two checks use this module: the gate, on a lead's number, and the trunk, on the string that is about
+to leave (after prefix and formatting), because a harmless number can become a dangerous string and
+because agents' telephones and test calls never pass the gate.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import PhoneNumberType
+
+from campaigns.model import TrunkKind
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+
+# Ranges that regulators reserve for fiction, as far as phonenumbers calls them valid (design §2).
+_FICTIONAL = re.compile(
+    r"\+1[2-9][0-9]{2}55501[0-9]{2}"  # NANP: NPA-555-0100..0199 in every area code
+    r"|\+442079460[0-9]{3}"  # Ofcom: London 020 7946 0xxx
+    r"|\+3319900[0-9]{4}"  # ARCEP: 01 99 00 xx xx
+    r"|\+493023125[0-9]{3}"  # Bundesnetzagentur: Berlin (0)30 23125 xxx
+    r"|\+61491570(?:156|157|158|159|110)"  # ACMA: five mobile numbers
+)
+
+# US area codes in service or assigned that phonenumbers 9.0.43 does not know yet (compliance §8).
+_NEW_US_AREA_CODES = ("436", "457", "465", "483", "621", "624", "679", "729", "837", "861", "924")
+_NEW_US = re.compile(rf"\+1(?:{'|'.join(_NEW_US_AREA_CODES)})[2-9][0-9]{{6}}")
+
+# Global services: +870 Inmarsat, +881-883 satellite and international networks, +878 personal.
+_SATELLITE = re.compile(r"\+(?:870|878|88[1238])|\+1600|\+61147")
+_PREMIUM = re.compile(r"\+979|\+1900|\+1[2-9][0-9]{2}976")  # 976 exchanges: NANP pay-per-call
+_SHARED_COST = re.compile(r"\+808")
+_TOLL_FREE = re.compile(r"\+800|\+18(?:00|22|33|44|55|66|77|88)")
+_PERSONAL = re.compile(r"\+1(?:5(?:00|2[1-9]|33|44|66|77|88)|700)")
+
+# Emergency numbers that exchanges in most countries recognise at the start of what is dialed.
+_EVERYWHERE = ("112", "911", "999")
+_SHORTEST_NUMBER = 7
+
+
+class NumberKind(StrEnum):
+    """What a number is to a dialer; only `ordinary` is ever called."""
+
+    ORDINARY = "ordinary"
+    INVALID = "invalid"
+    EMERGENCY = "emergency"
+    SHORT = "short"
+    PREMIUM = "premium"
+    SHARED_COST = "shared_cost"
+    TOLL_FREE = "toll_free"
+    SATELLITE = "satellite"
+    SPECIAL = "special"
+
+
+_TYPES = {
+    PhoneNumberType.FIXED_LINE: NumberKind.ORDINARY,
+    PhoneNumberType.MOBILE: NumberKind.ORDINARY,
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: NumberKind.ORDINARY,
+    PhoneNumberType.VOIP: NumberKind.ORDINARY,
+    PhoneNumberType.TOLL_FREE: NumberKind.TOLL_FREE,
+    PhoneNumberType.PREMIUM_RATE: NumberKind.PREMIUM,
+    # Personal numbers (UK 070, NANP 5xx) are charged like premium ones and are a fraud classic.
+    PhoneNumberType.PERSONAL_NUMBER: NumberKind.PREMIUM,
+    PhoneNumberType.SHARED_COST: NumberKind.SHARED_COST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFacts:
+    """A number as the rules see it; `region` is ISO 3166, empty when there is none."""
+
+    kind: NumberKind
+    region: str
+    is_fictional: bool
+
+
+class NumberFormat(StrEnum):
+    """How a trunk wants numbers: `+15551234567`, `15551234567`, or as dialed inside its country."""
+
+    E164 = "e164"
+    DIGITS = "digits"
+    NATIONAL = "national"
+
+
+@dataclass(frozen=True, slots=True)
+class DialPlan:
+    """How a trunk turns a number into the string it dials; `country` is where the trunk stands."""
+
+    number_format: NumberFormat = NumberFormat.E164
+    prefix: str = ""
+    country: str | None = None
+    regions: frozenset[str] | None = None
+
+
+class Refusal(StrEnum):
+    """Why a trunk will not dial a string."""
+
+    MALFORMED = "DIALED-MALFORMED"
+    EMERGENCY = "DIALED-EMERGENCY"
+    SHORT = "DIALED-SHORT"
+    KIND = "DIALED-KIND"
+    REGION = "DIALED-REGION"
+    FICTIONAL = "DIALED-FICTIONAL"
+    NOT_FICTIONAL = "DIALED-NOT-FICTIONAL"
+    OTHER_NUMBER = "DIALED-OTHER-NUMBER"
+
+
+def is_fictional(e164: str) -> bool:
+    """Say whether *e164* lies in a range reserved for fiction: the only numbers a lab may dial."""
+    return _FICTIONAL.fullmatch(e164) is not None
+
+
+@lru_cache(maxsize=65_536)
+def examine(e164: str) -> NumberFacts:
+    """Classify *e164* (with +); anything that is not clearly an ordinary line is not `ordinary`."""
+    fictional = is_fictional(e164)
+    if is_emergency(e164):
+        return NumberFacts(NumberKind.EMERGENCY, "", is_fictional=False)
+    if not _E164.fullmatch(e164):
+        return NumberFacts(NumberKind.INVALID, "", is_fictional=False)
+    try:
+        number = phonenumbers.parse(e164, None)
+    except phonenumbers.NumberParseException:
+        return NumberFacts(_by_range(e164) or NumberKind.INVALID, "", fictional)
+    region = phonenumbers.region_code_for_number(number) or ""
+    kind = _by_range(e164)
+    if kind is None and _NEW_US.fullmatch(e164):
+        kind, region = NumberKind.ORDINARY, "US"
+    if kind is None:
+        kind = _by_type(number, e164)
+    return NumberFacts(kind, "" if region == "001" else region, fictional)
+
+
+def _by_range(e164: str) -> NumberKind | None:
+    """Return the kind of ranges that are refused even where the library has no type for them."""
+    if _SATELLITE.match(e164):
+        return NumberKind.SATELLITE
+    if _PREMIUM.match(e164) or _PERSONAL.match(e164):
+        return NumberKind.PREMIUM
+    if _SHARED_COST.match(e164):
+        return NumberKind.SHARED_COST
+    if _TOLL_FREE.match(e164):
+        return NumberKind.TOLL_FREE
+    return None
+
+
+def _by_type(number: phonenumbers.PhoneNumber, e164: str) -> NumberKind:
+    if phonenumbers.number_type(number) == PhoneNumberType.UNKNOWN:
+        return NumberKind.INVALID
+    # UK 03 numbers cost what a geographic call costs, by law; other universal numbers may not.
+    if e164.startswith("+443"):
+        return NumberKind.ORDINARY
+    return _TYPES.get(phonenumbers.number_type(number), NumberKind.SPECIAL)
+
+
+@lru_cache(maxsize=1)
+def _emergency_patterns() -> tuple[re.Pattern[str], ...]:
+    found = set()
+    for region in phonenumbers.SUPPORTED_SHORT_REGIONS:
+        metadata = phonenumbers.PhoneMetadata.short_metadata_for_region(region)
+        if metadata is not None and metadata.emergency is not None:
+            pattern = metadata.emergency.national_number_pattern
+            if pattern:
+                found.add(pattern)
+    return tuple(re.compile(pattern) for pattern in sorted(found))
+
+
+@lru_cache(maxsize=4096)
+def is_emergency(dialed: str) -> bool:
+    """Say whether *dialed* is an emergency number of any country, bare or behind a usual prefix."""
+    digits = re.sub(r"[^0-9]", "", dialed)
+    if not digits or len(digits) > _SHORTEST_NUMBER + 2:
+        return False
+    # Outside-line digits and international prefixes, as people and PBXs put them in front.
+    bodies = [digits, *(digits[len(p) :] for p in ("9", "0", "00", "011") if digits.startswith(p))]
+    return any(
+        pattern.fullmatch(body) for body in bodies if body for pattern in _emergency_patterns()
+    )
+
+
+@lru_cache(maxsize=256)
+def _starts(country: str | None, number_format: NumberFormat) -> tuple[str, ...]:
+    """Return what a dialed string may not begin with on a trunk in *country*."""
+    if country is None:
+        return _EVERYWHERE
+    own = {
+        digits
+        for digits in (f"{n:03d}" for n in range(1000))
+        if phonenumbers.is_emergency_number(digits, country)
+    }
+    if number_format is NumberFormat.NATIONAL:
+        return tuple(sorted(own | {"112"}))
+    # Digits of an international number: only what exchanges act on at once. Delhi (+91 11) is
+    # reachable through an Indian trunk, where 911 is no emergency number.
+    return tuple(start for start in _EVERYWHERE if start in own or start == "112")
+
+
+def dial_string(e164: str, plan: DialPlan) -> str:
+    """Return what the trunk dials for *e164*; check it with `refuse_dialed` before it leaves."""
+    if plan.number_format is NumberFormat.E164:
+        return plan.prefix + e164
+    if plan.number_format is NumberFormat.DIGITS or plan.country is None:
+        return plan.prefix + e164.removeprefix("+")
+    number = phonenumbers.parse(e164, None)
+    written = phonenumbers.format_out_of_country_calling_number(number, plan.country)
+    return plan.prefix + re.sub(r"[^0-9]", "", written)
+
+
+def _read_back(body: str, plan: DialPlan) -> str | None:
+    """Return the E.164 number that the trunk would reach with *body*, None if it is none."""
+    if body.startswith("+"):
+        return body if plan.number_format is NumberFormat.E164 else None
+    if plan.number_format is NumberFormat.E164:
+        return None
+    if plan.number_format is NumberFormat.DIGITS or plan.country is None:
+        return f"+{body}"
+    try:
+        number = phonenumbers.parse(body, plan.country)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def refuse_dialed(
+    dialed: str, *, plan: DialPlan, kind: TrunkKind, intended: str | None = None
+) -> Refusal | None:
+    """Return why a trunk must not dial *dialed*, None if it may.
+
+    *intended* is the E.164 number that was meant; a string that would reach another one is refused.
+    """
+    if not dialed.startswith(plan.prefix):
+        return Refusal.MALFORMED
+    body = dialed[len(plan.prefix) :]
+    if is_emergency(dialed) or is_emergency(body):
+        return Refusal.EMERGENCY
+    if not re.fullmatch(r"\+?[0-9]+", body):
+        return Refusal.MALFORMED
+    if len(body.lstrip("+")) < _SHORTEST_NUMBER:
+        return Refusal.SHORT
+    if not dialed.startswith("+"):
+        starts = _starts(plan.country, plan.number_format)
+        if dialed.startswith(starts) or (not body.startswith("+") and body.startswith(starts)):
+            return Refusal.EMERGENCY
+    reached = _read_back(body, plan)
+    if reached is None:
+        return Refusal.MALFORMED
+    return _refuse_reached(reached, plan=plan, kind=kind, intended=intended)
+
+
+def _refuse_reached(
+    reached: str, *, plan: DialPlan, kind: TrunkKind, intended: str | None
+) -> Refusal | None:
+    facts = examine(reached)
+    if facts.kind is not NumberKind.ORDINARY:
+        return Refusal.KIND
+    if intended is not None and reached != intended:
+        return Refusal.OTHER_NUMBER
+    if plan.regions is not None and facts.region not in plan.regions:
+        return Refusal.REGION
+    if kind is TrunkKind.LAB and not facts.is_fictional:
+        return Refusal.NOT_FICTIONAL
+    if kind is TrunkKind.REAL and facts.is_fictional:
+        return Refusal.FICTIONAL
+    return None
