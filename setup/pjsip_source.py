@@ -190,10 +190,12 @@ def from_debian(destination: Path, log: Path) -> Tarball:
         try:
             apt.use("deb-src", index, SUITE, keyring)
         except SetupError as refused:
-            # Either the network is away or unstable is signed by a key younger than this machine.
-            newer = newer_keyrings(apt, index, keyring)
+            # Unstable may be signed by a key younger than this machine's keyring.
+            unknown_key = "GPG error" in str(refused)
+            newer = newer_keyrings(apt, index, keyring) if unknown_key else []
             if not newer:
-                message = f"Debian's archive could not be fetched or verified; {BY_HAND}\n{refused}"
+                failure = "verified" if unknown_key else "fetched"
+                message = f"Debian's archive could not be {failure}; {BY_HAND}\n{refused}"
                 raise SetupError(message) from refused
             apt.use("deb-src", index, SUITE, newer[-1])
         apt.run("source", "--download-only", "asterisk")

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Fixtures that several categories share.
+pytest_plugins = ["tests.postgres"]
+
 TESTS = Path(__file__).parent
 
 # Seconds before a hanging test is ended: generous, since machines differ and real wires are slow.
