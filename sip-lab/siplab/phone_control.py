@@ -7,6 +7,8 @@ means all of them. Each command is answered by one JSON line with ``"ok"`` true 
 import asyncio
 import contextlib
 import json
+import os
+import stat
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -117,12 +119,12 @@ async def obey(bank: PhoneBank, line: str) -> dict[str, object]:
 
 async def obey_standard_input(bank: PhoneBank) -> None:
     """Obey commands from standard input until it ends."""
+    kind = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or sys.stdin.isatty()):
+        return  # a file or /dev/null cannot be waited on: nobody is there to obey
     reader = asyncio.StreamReader(limit=_LONGEST_LINE)
     loop = asyncio.get_running_loop()
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    except (ValueError, PermissionError):
-        return  # a regular file or /dev/null cannot be waited on; there is nobody to obey
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         print(json.dumps(await obey(bank, line.decode(errors="replace"))), flush=True)
 

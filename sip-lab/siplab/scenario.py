@@ -22,6 +22,8 @@ from siplab.plan_table import COURSES, KEY_DIGITS, SOUNDS, Route
 _TAG = "tag=siplab[pid]c[call_number]"
 # SIPp's XML parser drops carriage returns, so line ends are matched as control characters.
 _VIAS = "(Via|v|Record-Route):[[:print:]]*"
+# The user part of the Request-URI and nothing else: From has digits and an @ too.
+_USER = "INVITE sips?:[^@;]*"
 _FIRST_REFUSAL = 300
 _FIELDS = (
     # name, column in the table, is it a number SIPp calculates with
@@ -93,7 +95,7 @@ def carrier(setting: Setting) -> str:
         *_endings(setting),
         '<label id="end"/>',
         # Mentions the captures nobody reads: SIPp refuses a scenario with unused variables.
-        '<Reference variables="junk,junk2,unused"/>',
+        '<Reference variables="junk,unused"/>',
         "</scenario>",
     ]
     return "\n".join(parts) + "\n"
@@ -261,9 +263,9 @@ def _play(setting: Setting, sound: str) -> str:
 def _captures() -> str:
     """Return the actions that keep what the INVITE said."""
     return (
-        '<ereg regexp="INVITE sip:([^@]*)@" search_in="msg" assign_to="junk,dialed"/>'
-        f'<ereg regexp="([0-9]{{{KEY_DIGITS}}})(;[^@]*)?@" search_in="msg"'
-        ' assign_to="junk,key,junk2"/>'
+        '<ereg regexp="INVITE sips?:([^@]*)@" search_in="msg" assign_to="junk,dialed"/>'
+        f'<ereg regexp="{_USER}([0-9]{{{KEY_DIGITS}}})[;@]" search_in="msg" assign_to="junk,key"/>'
+        f'<ereg regexp="{_USER}{_mute_digits()}[;@]" search_in="msg" assign_to="is_MUTE,junk"/>'
         # All Via and Record-Route lines in one piece, without the last line's end.
         f'<ereg regexp="{_VIAS}([[:cntrl:]]+{_VIAS})*" search_in="msg" assign_to="vias,junk,unused"/>'
         '<ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>'
@@ -271,7 +273,6 @@ def _captures() -> str:
         '<ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
         '<ereg regexp="a=rtpmap:([0-9]+) telephone-event/8000" search_in="msg"'
         ' assign_to="junk,event_type"/>'
-        f'<ereg regexp="{_mute_digits()}(;[^@]*)?@" search_in="msg" assign_to="is_MUTE,junk,junk2"/>'
         f"{_flag('invited')}"
     )
 
