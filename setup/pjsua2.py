@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from setup.pjsip_source import TESTED, Tarball, from_debian, from_user, kept_tarball
-from setup.progress import SetupError, cache_home, fail, run, say, stage
+from setup.progress import SetupError, cache_home, fail, fresh_log, run, say, stage
 
 HERE = Path(__file__).resolve().parent
 CONFIG_SITE = HERE / "pjsip" / "config_site.h"
@@ -298,7 +298,7 @@ def ensure(options: argparse.Namespace) -> None:
             if wheel is None:
                 wheel = build(fetch(options, cache), cache, options.jobs)
     if not options.no_install:
-        install(wheel, cache / "install.log")
+        install(wheel, fresh_log("pjsua2-install"))
 
 
 def fetch(options: argparse.Namespace, cache: Path) -> Tarball:
@@ -306,7 +306,7 @@ def fetch(options: argparse.Namespace, cache: Path) -> Tarball:
     sources = cache / "sources"
     if options.source:
         return from_user(options.source, sources)
-    return kept_tarball(sources) or from_debian(sources, cache / "source.log")
+    return kept_tarball(sources) or from_debian(sources, fresh_log("pjsip-source"))
 
 
 def main() -> None:

@@ -30,6 +30,14 @@ def cache_home() -> Path:
     return Path(base).expanduser() / "overdial"
 
 
+def fresh_log(name: str) -> Path:
+    """Return an empty log file of that name in the cache."""
+    log = cache_home() / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    return log
+
+
 def say(line: str) -> None:
     """Print one line of progress at once, also when output goes to a file."""
     print(line, flush=True)

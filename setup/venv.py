@@ -14,7 +14,7 @@ import platform
 import sys
 from pathlib import Path
 
-from setup.progress import SetupError, cache_home, fail, run, say, stage
+from setup.progress import SetupError, fail, fresh_log, run, say, stage
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -50,17 +50,10 @@ def write_stamp(stamp: dict[str, str]) -> None:
     partial.replace(STAMP)
 
 
-def log() -> Path:
-    """Return the log of this step, outside the environment it may have to clear."""
-    folder = cache_home()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "venv.log"
-
-
 def pip(*arguments: str) -> None:
     """Run the environment's pip, its output kept in a log."""
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    run([*command, *arguments], log=log(), cwd=ROOT)
+    run([*command, *arguments], log=fresh_log("venv"), cwd=ROOT)
 
 
 def ensure_environment(stamp: dict[str, str]) -> dict[str, str]:
@@ -71,7 +64,7 @@ def ensure_environment(stamp: dict[str, str]) -> dict[str, str]:
     with stage(f"virtual environment, Python {platform.python_version()}"):
         # A Python of another version leaves packages behind that do not load in this one.
         clear = ["--clear"] if (VENV / "bin").exists() else []
-        run([sys.executable, "-m", "venv", *clear, str(VENV)], log=log())
+        run([sys.executable, "-m", "venv", *clear, str(VENV)], log=fresh_log("venv"))
     fresh = {"python": wanted}
     write_stamp(fresh)
     return fresh
