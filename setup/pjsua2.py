@@ -21,7 +21,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -121,13 +120,13 @@ def only_builder(cache: Path) -> Iterator[None]:
         yield
 
 
-def unpack(tarball: Tarball, into: Path) -> Path:
+def unpack(tarball: Tarball, into: Path, log: Path) -> Path:
     """Unpack the source and return its top folder."""
+    into.mkdir()
     try:
-        with tarfile.open(tarball.path) as archive:
-            archive.extractall(into, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as exc:
-        message = f"{tarball.path} is not a readable tarball: {exc}"
+        run(["tar", "--no-same-owner", "-xf", str(tarball.path), "-C", str(into)], log=log)
+    except SetupError as exc:
+        message = f"{tarball.path} is not a readable tarball"
         raise SetupError(message) from exc
     tops = [path.parent for path in into.glob("**/version.mak")]
     if not tops:
@@ -235,7 +234,7 @@ def build(tarball: Tarball, cache: Path, jobs: int) -> Path:
     workplace = Path(tempfile.mkdtemp(prefix="build-", dir=cache))
     log = workplace / "build.log"
     with stage("unpack and patch"):
-        source = unpack(tarball, workplace / "source")
+        source = unpack(tarball, workplace / "source", log)
         pjsip = source_version(source)
         if tarball.tested_version is None:
             tested = ", ".join(sorted(set(TESTED.values())))

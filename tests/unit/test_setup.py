@@ -112,9 +112,9 @@ def test_tarball_of_something_else_is_refused(tmp_path: Path) -> None:
     broken.path.write_bytes(b"not a tarball")
 
     with pytest.raises(SetupError, match="holds no PJSIP source"):
-        pjsua2.unpack(foreign, tmp_path / "a")
+        pjsua2.unpack(foreign, tmp_path / "a", tmp_path / "log")
     with pytest.raises(SetupError, match="not a readable tarball"):
-        pjsua2.unpack(broken, tmp_path / "b")
+        pjsua2.unpack(broken, tmp_path / "b", tmp_path / "log")
 
 
 def test_source_version_is_read_from_the_tree(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_source_version_is_read_from_the_tree(tmp_path: Path) -> None:
     text = "export PJ_VERSION_MAJOR  := 2\nexport PJ_VERSION_MINOR  := 17\nexport PJ_VERSION_REV"
     tarball = tarball_with(tmp_path / "a.tar.gz", {"pj/version.mak": f"{text}    :=\n"})
 
-    source = pjsua2.unpack(tarball, tmp_path / "a")
+    source = pjsua2.unpack(tarball, tmp_path / "a", tmp_path / "log")
 
     assert "2.17" == pjsua2.source_version(source)
     (source / "version.mak").write_text(f"{text} := 1\n", encoding="utf-8")
