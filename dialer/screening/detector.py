@@ -7,9 +7,10 @@ No pjsua2 here, no clock and no state outside the bank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from campaigns.model import Screening
 from dialer.screening.frames import FRAME, FRAME_S, TAIL, WINDOW, Frames, measure
 from dialer.screening.timing_model import FEATURES, TimingModel, default_model
-from dialer.screening.tracks import HISTORY, Tracks
+from dialer.screening.tracks import HISTORY, Facts, Tracks
 
 STEP: Final = 5
 """Frames between two looks at a stream: 100 ms."""
@@ -69,22 +70,27 @@ class Thresholds:
     """What a beep followed by quiet adds to the log odds of a machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posterior:
+class Posterior(NamedTuple):
     """What is believed about one call at this moment of its stream.
 
     Seconds count from the start of the stream (the answer, after `restart`). `greeting_end_s` is
     where speech last ended, None before speech and while it goes on (0.2 s pauses do not end it).
     """
 
-    state: Screening
-    cause: str
-    confidence: float
-    p_machine: float
-    heard_s: float
-    gap_s: float
-    greeting_end_s: float | None
-    features: Mapping[str, float]
+    state: Screening = Screening.LISTENING
+    cause: str = ""
+    confidence: float = 0.5
+    p_machine: float = 0.5
+    heard_s: float = 0.0
+    speech_s: float = 0.0
+    gap_s: float = 0.0
+    greeting_end_s: float | None = None
+    evidence: tuple[float, ...] = ()
+
+    @property
+    def features(self) -> dict[str, float]:
+        """Return the evidence by name, to be stored with the verdict."""
+        return dict(zip(FEATURES + _MORE, self.evidence, strict=False))
 
     @property
     def is_final(self) -> bool:
@@ -92,8 +98,8 @@ class Posterior:
         return self.state is not Screening.LISTENING
 
 
-NOTHING_HEARD: Final = Posterior(Screening.LISTENING, "", 0.5, 0.5, 0.0, 0.0, None, {})
-_MORE: Final = ("beeps", "beep_end_s", "speaking")
+NOTHING_HEARD: Final = Posterior()
+_MORE: Final = ("onset_s", "tonal", "snr_db", "beeps", "beep_end_s", "speaking")
 
 
 class DetectorBank:
@@ -165,37 +171,44 @@ class DetectorBank:
             return {}
         rows = np.array(wanted)
         tracks = self._tracks.take(rows)
-        table = _table(tracks)
         gap_s = tracks.gap() * FRAME_S
-        ended = (tracks.speech > 0) & (gap_s >= 0.2)  # see Posterior
-        more = (tracks.beeps, tracks.beep_end * FRAME_S, (tracks.speech > 0) & ~ended)
-        columns = np.column_stack([table, *more]).tolist()
-        p_machine = _probability(self._logit[rows]).tolist()
-        names = FEATURES + _MORE
-        believed: dict[int, Posterior] = {}
-        for stream, p, features, state, cause, heard, gap, end, is_over in zip(
-            wanted,
-            p_machine,
-            columns,
+        ended = (tracks.speech > 0) & (gap_s >= 0.2)
+        more = (
+            np.maximum(tracks.onset, 0) * FRAME_S,
+            tracks.tonal / np.maximum(tracks.speech, 1),
+            tracks.top_db - tracks.floor_db,
+            tracks.beeps,
+            np.maximum(tracks.beep_end, 0) * FRAME_S,
+            (tracks.speech > 0) & ~ended,
+        )
+        evidence = np.column_stack([_table(tracks), *more]).tolist()
+        columns = zip(
             self._state[rows].tolist(),
             self._cause[rows].tolist(),
+            _probability(self._logit[rows]).tolist(),
             (tracks.frames * FRAME_S).tolist(),
+            (tracks.speech * FRAME_S).tolist(),
             gap_s.tolist(),
-            (tracks.last * FRAME_S).tolist(),
-            ended.tolist(),
+            np.where(ended, tracks.last * FRAME_S, np.nan).tolist(),
+            evidence,
             strict=True,
-        ):
-            believed[stream] = Posterior(
+        )
+        return {
+            stream: Posterior(
                 _STATES[state],
                 _CAUSES[cause],
                 _confidence(state, p),
                 p,
                 heard,
+                speech,
                 gap,
-                end if is_over else None,
-                dict(zip(names, features, strict=True)),
+                None if math.isnan(end) else end,
+                tuple(values),
             )
-        return believed
+            for stream, (state, cause, p, heard, speech, gap, end, values) in zip(
+                wanted, columns, strict=True
+            )
+        }
 
     def _hold(self, stream: int, pcm: bytes) -> int:
         held = self._rest[stream] + pcm if self._rest[stream] else pcm
@@ -204,29 +217,28 @@ class DetectorBank:
 
     def _hear(self, rows: Rows) -> None:
         """Hear every whole frame that waits; *rows* come with the longest wait first."""
-        counts = np.array([len(self._rest[row]) // (2 * FRAME) for row in rows])
+        held = [self._rest[row] for row in rows.tolist()]
+        counts = np.array([len(waiting) // (2 * FRAME) for waiting in held])
         longest = int(counts[0])
-        audio = np.zeros((len(rows), TAIL + longest * FRAME), np.float32)
+        for row, count, waiting in zip(rows.tolist(), counts.tolist(), held, strict=True):
+            self._rest[row] = waiting[2 * FRAME * count :]
+        width = 2 * FRAME * longest
+        samples = np.frombuffer(b"".join([w[:width].ljust(width, b"\0") for w in held]), "<i2")
+        audio = np.empty((len(rows), TAIL + longest * FRAME), np.float32)
         audio[:, :TAIL] = self._tail[rows]
-        for at, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
-            held, used = self._rest[row], count * FRAME
-            samples = np.frombuffer(held, "<i2", used)
-            audio[at, TAIL : TAIL + used] = samples
-            self._rest[row] = held[2 * used :]
-        audio[:, TAIL:] *= np.float32(1 / 32768)
+        np.multiply(samples.reshape(len(rows), -1), np.float32(1 / 32768), out=audio[:, TAIL:])
         ends = (counts * FRAME)[:, None] + np.arange(TAIL)
         self._tail[rows] = np.take_along_axis(audio, ends, axis=1)
 
         windows = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=1)[:, ::FRAME]
-        present = np.arange(longest) < counts[:, None]
-        measured = measure(windows[present])
-        where = np.cumsum(present.ravel()).reshape(present.shape) - 1
+        # Step after step, and in each step the streams that have so many frames.
+        present = np.arange(longest)[:, None] < counts
+        measured = measure(windows.transpose(1, 0, 2)[present])
         tracks = self._tracks.take(rows)
-        for step in range(longest):
-            active = int((counts > step).sum())
-            at = where[:active, step]
-            frame = Frames(*(getattr(measured, name)[at] for name in Frames.__slots__))
-            self._hear_frame(rows[:active], tracks.head(active), frame)
+        at = 0
+        for active in present.sum(axis=1).tolist():
+            self._hear_frame(rows[:active], tracks.head(active), measured.part(at, at + active))
+            at += active
         self._tracks.put(rows, tracks)
 
     def _hear_frame(self, rows: Rows, tracks: Tracks, frame: Frames) -> None:
@@ -257,12 +269,11 @@ class DetectorBank:
 
         strong = (p >= limits.machine) & (speech_s >= limits.machine_speech_s)
         self._strikes[rows] = np.where(strong, np.minimum(self._strikes[rows] + 1, 2), 0)
-        state: NDArray[np.int8] = self._state[rows].copy()
-        cause: NDArray[np.int8] = self._cause[rows].copy()
+        state, cause = self._state[rows], self._cause[rows]
         open_ = np.isin(state, (_LISTENING, _NOT_SURE, _SILENCE))
         listening = state == _LISTENING
 
-        def conclude(fact: NDArray[np.bool_], verdict: int, why: str) -> None:
+        def conclude(fact: Facts, verdict: int, why: str) -> None:
             nonlocal open_, listening
             state[fact] = verdict
             cause[fact] = _TEXT[why]
@@ -312,21 +323,18 @@ class Detector:
 
 def _table(tracks: Tracks) -> NDArray[np.float64]:
     """Return rows of `FEATURES`."""
-    gap = tracks.gap()
     current = np.where(tracks.speech > 0, tracks.last - tracks.segment_from, 0)
-    seconds = [
-        tracks.speech * FRAME_S,
-        gap * FRAME_S,
-        np.maximum(tracks.onset, 0) * FRAME_S,
-        tracks.segments,
-        tracks.first * FRAME_S,
-        current * FRAME_S,
-        tracks.longest * FRAME_S,
-        tracks.longest_gap * FRAME_S,
-        tracks.tonal / np.maximum(tracks.speech, 1),
-        tracks.top_db - tracks.floor_db,
-    ]
-    return np.column_stack(seconds).astype(np.float64)
+    return np.column_stack(
+        [
+            tracks.speech * FRAME_S,
+            tracks.gap() * FRAME_S,
+            tracks.segments,
+            tracks.first * FRAME_S,
+            current * FRAME_S,
+            tracks.longest * FRAME_S,
+            tracks.longest_gap * FRAME_S,
+        ]
+    )
 
 
 def _probability(logit: NDArray[np.float64]) -> NDArray[np.float64]:

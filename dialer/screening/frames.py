@@ -46,6 +46,17 @@ class Frames:
     pair_hz: Floats
     pair_share: Floats
 
+    def part(self, start: int, end: int) -> Frames:
+        """Return the frames from *start* to *end*."""
+        here = slice(start, end)
+        return Frames(
+            self.level_db[here],
+            self.peak_hz[here],
+            self.share[here],
+            self.pair_hz[here],
+            self.pair_share[here],
+        )
+
 
 def measure(windows: Floats) -> Frames:
     """Measure windows of shape (frames, WINDOW), samples scaled to ±1, oldest first."""

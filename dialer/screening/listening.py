@@ -28,7 +28,7 @@ from dialer.screening.frames import FRAME, FRAME_S
 _FRAME_BYTES: Final = 2 * FRAME
 _HEADER: Final = 44  # bytes of a WAV header
 _LARGEST_BUFFER: Final = 8192  # a recorder's own 4000 bytes and stdio's 4096 behind it
-_READ_AT_MOST: Final = 1 << 17  # 8 s of audio
+_READ_AT_ONCE: Final = 16_000  # 1 s of audio
 
 
 class AudioSource(Protocol):
@@ -66,9 +66,16 @@ class _Recorder:
             self.media.createRecorder(str(link))
         self.idle_since = -math.inf
         self.stale = 0  # bytes of the call before that are still in the recorder's buffer
+        self._forgotten = _HEADER
 
-    def size(self) -> int:
-        return max(_HEADER, os.fstat(self.fd).st_size)
+    def end(self) -> int:
+        """Return where the recorder writes next, or wrote up to."""
+        return max(self._forgotten, os.fstat(self.fd).st_size)
+
+    def forget(self) -> None:
+        """Free the audio. Writing goes on where it was, so the file is empty until then."""
+        self._forgotten = self.end()
+        os.ftruncate(self.fd, 0)
 
 
 class Tap:
@@ -79,13 +86,16 @@ class Tap:
         self._source = source
         self._listener = listener
         self._began = listener.now()
-        self._start = self._at = recorder.size()
+        self._start = self._at = recorder.end()
         self._skip = recorder.stale
         self._counted = 0
 
     def read(self) -> bytes:
         """Return the audio added since the last read: 16-bit mono samples at 8 kHz."""
-        heard = os.pread(self._recorder.fd, _READ_AT_MOST, self._at)
+        heard = part = os.pread(self._recorder.fd, _READ_AT_ONCE, self._at)
+        while len(part) == _READ_AT_ONCE:
+            part = os.pread(self._recorder.fd, _READ_AT_ONCE, self._at + len(heard))
+            heard += part
         heard = heard[: len(heard) & ~1]
         self._listener.learn_step(len(heard))
         self._at += len(heard)
@@ -96,7 +106,7 @@ class Tap:
         return heard
 
     def restart(self) -> None:
-        """Forget all audio up to now, also what the recorder has yet to write: this is the answer."""
+        """Forget all audio up to now, written or not: this is the answer."""
         self.read()
         self._skip = max(self._skip, self._unwritten())
 
@@ -108,7 +118,7 @@ class Tap:
     @property
     def frames_received(self) -> int:
         """Return how many frames have been written."""
-        return (self._recorder.size() - self._start) // _FRAME_BYTES
+        return (self._recorder.end() - self._start) // _FRAME_BYTES
 
     def _unwritten(self) -> int:
         """Return how many bytes are probably still in buffers."""
@@ -121,7 +131,7 @@ class Tap:
             self._source.stopTransmit(self._recorder.media)
         recorder = self._recorder
         recorder.stale = self._unwritten()
-        os.ftruncate(recorder.fd, 0)  # writing goes on where it was: the file stays sparse
+        recorder.forget()
         return recorder
 
 

@@ -95,7 +95,7 @@ def decide(
     verdict = certain.verdict if certain else Verdict.NOT_SURE
     overdue = _overdue(posterior, timers, since_answer_s=since_answer_s, rules=rules)
     if overdue is not None:
-        if posterior.features.get("speech_s", 0.0) == 0:
+        if posterior.speech_s == 0:
             verdict = Verdict.SILENCE
         return _without_audio(Action(Move.JOIN, verdict, overdue), media_packets)
     reserve = posterior.greeting_end_s is not None and posterior.p_machine < 0.6

@@ -19,27 +19,23 @@ from numpy.typing import NDArray
 FEATURES: Final = (
     "speech_s",
     "gap_s",
-    "onset_s",
     "segments",
     "first_s",
     "current_s",
     "longest_s",
     "longest_gap_s",
-    "tonal",
-    "snr_db",
 )
 """What the model looks at, in the order of its table's columns; all of it causal."""
 
 _HINGES: Final[dict[str, tuple[float, ...]]] = {
     "speech_s": (0.5, 1.0, 1.5, 2.2, 3.0, 4.0),
     "gap_s": (0.2, 0.4, 0.7),
-    "onset_s": (1.0, 2.0),
     "segments": (1.0, 2.0, 4.0),
     "current_s": (0.8, 1.6, 2.6),
     "longest_s": (0.8, 1.6, 2.6),
     "longest_gap_s": (0.4, 0.8),
 }
-_CAPS = np.array([6.0, 1.5, 4.0, 6.0, 4.0, 4.0, 4.0, 2.0, 1.0, 40.0])
+_CAPS = np.array([6.0, 1.5, 6.0, 4.0, 4.0, 4.0, 2.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class TimingModel:
 
 
 def expand(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return rows of `FEATURES` as piecewise linear terms: the value, and what is past each hinge."""
+    """Return rows of `FEATURES` as piecewise linear terms: the value, and what is past a hinge."""
     capped = np.minimum(table, _CAPS)
     terms = [capped]
     for name, hinges in _HINGES.items():

@@ -80,8 +80,8 @@ class Tracks:
 
     def reset(self, rows: NDArray[np.intp]) -> None:
         """Forget what these streams have heard."""
-        for field in fields(self):
-            getattr(self, field.name)[rows] = 0
+        for name in self.__slots__:
+            getattr(self, name)[rows] = 0
         for column in (self.onset, self.last, self.quiet_after_beep, self.beep_end):
             column[rows] = -1
         self.floor_db[rows] = _FLOOR_LOW + 15
@@ -90,16 +90,18 @@ class Tracks:
 
     def take(self, rows: NDArray[np.intp]) -> Tracks:
         """Return copies of these rows."""
-        return Tracks(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return Tracks(*[getattr(self, name)[rows] for name in self.__slots__])
 
     def put(self, rows: NDArray[np.intp], part: Tracks) -> None:
         """Write rows back."""
-        for field in fields(self):
-            getattr(self, field.name)[rows] = getattr(part, field.name)
+        for name in self.__slots__:
+            getattr(self, name)[rows] = getattr(part, name)
 
     def head(self, count: int) -> Tracks:
         """Return a view of the first *count* streams."""
-        return Tracks(**{f.name: getattr(self, f.name)[:count] for f in fields(self)})
+        if count == len(self.frames):
+            return self
+        return Tracks(*[getattr(self, name)[:count] for name in self.__slots__])
 
     def gap(self) -> Counts:
         """Return the frames since speech was last heard, 0 before any."""
