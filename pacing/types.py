@@ -205,4 +205,4 @@ class Decision:
 
     originate: int
     bound: Bound
-    evidence: dict[str, float | int | str | None | list[float]]
+    evidence: dict[str, float | int | str | list[float] | None]

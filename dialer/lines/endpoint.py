@@ -1,0 +1,160 @@
+"""The one pjsua2 endpoint of a line process, polled by the asyncio loop that owns everything.
+
+PJSIP gets no thread of its own for SIP (`threadCnt=0`, `mainThreadOnly`): callbacks, Postgres and
+timers share one thread, so nothing here takes a lock. The conference bridge runs on PJMEDIA's own
+clock thread and never calls into Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pjsua2 as pj
+
+from campaigns.errors import UserError
+from campaigns.model import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# How long the loop sleeps between polls: an answer waits at most this long to be noticed.
+POLL_S = 0.002
+IDLE_POLL_S = 0.005
+# One turn handles at most this many events before other tasks get their turn.
+_EVENTS_PER_TURN = 64
+CLOCK_RATE_HZ = 8000
+_LOCAL_SIP_CODECS = {"PCMU": 255, "PCMA": 254, "opus": 130, "GSM": 120, "speex": 0, "L16": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where a line process speaks: one bind address, its SIP ports, its own RTP range."""
+
+    bind_address: str = "127.0.0.1"
+    public_address: str = ""
+    sip_port: int = 0
+    tls_port: int = 0
+    rtp_low: int = 20_000
+    rtp_high: int = 24_000
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_authorities: str = ""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Say whether the bind address is an IPv6 one."""
+        return ":" in self.bind_address
+
+
+class Endpoint:
+    """The started PJSIP library with its transports; one per process, stopped once."""
+
+    def __init__(self, network: Network, *, wanted_calls: int = 1000) -> None:
+        self.network = network
+        self._transports: dict[Transport, int] = {}
+        self._polling: asyncio.Task[None] | None = None
+        self.turns = 0
+        # A screening or database step in Python must not hold the media thread's callbacks long.
+        sys.setswitchinterval(1e-4)
+        self.pj = pj.Endpoint()
+        self.pj.libCreate()
+        config = pj.EpConfig()
+        self.capacity = min(int(config.uaConfig.maxCalls), wanted_calls)
+        config.logConfig.level = 0
+        config.logConfig.consoleLevel = 0
+        config.logConfig.msgLogging = 0
+        agent = config.uaConfig
+        agent.threadCnt = 0
+        agent.mainThreadOnly = True
+        agent.userAgent = "Overdial"
+        agent.maxCalls = self.capacity
+        media = config.medConfig
+        media.clockRate = CLOCK_RATE_HZ
+        media.sndClockRate = CLOCK_RATE_HZ
+        media.channelCount = 1
+        media.noVad = True
+        media.ecTailLen = 0
+        # The default closes the null device, and with it the bridge's clock, when nobody talks.
+        media.sndAutoCloseTime = -1
+        media.maxMediaPorts = max(16, min(2000, 3 * self.capacity))
+        self.pj.libInit(config)
+
+    def start(self) -> None:
+        """Open the transports and the media clock; raises `UserError` when a port is taken."""
+        for transport in (Transport.UDP, Transport.TCP):
+            self._open(transport, self.network.sip_port)
+        if self.network.tls_port or self.network.tls_certificate:
+            self._open(Transport.TLS, self.network.tls_port)
+        self.pj.libStart()
+        self.pj.audDevManager().setNullDev()
+        for codec in self.pj.codecEnum2():
+            name = codec.codecId.split("/")[0]
+            self.pj.codecSetPriority(codec.codecId, _LOCAL_SIP_CODECS.get(name, 0))
+
+    def _open(self, transport: Transport, port: int) -> None:
+        config = pj.TransportConfig()
+        config.port = port
+        config.boundAddress = self.network.bind_address
+        if self.network.public_address:
+            config.publicAddress = self.network.public_address
+        if transport is Transport.TLS:
+            tls = config.tlsConfig
+            tls.certFile = self.network.tls_certificate
+            tls.privKeyFile = self.network.tls_key
+            tls.CaListFile = self.network.tls_authorities
+            tls.verifyServer = bool(self.network.tls_authorities)
+        kind = getattr(
+            pj, f"PJSIP_TRANSPORT_{transport.upper()}{'6' if self.network.is_ipv6 else ''}"
+        )
+        try:
+            self._transports[transport] = self.pj.transportCreate(kind, config)
+        except pj.Error as error:
+            raise UserError(
+                f"SIP port {port}/{transport} on {self.network.bind_address} cannot be opened "
+                f"({error.reason}): choose another DIALER_SIP_PORT or stop what uses it."
+            ) from None
+
+    def ensure_tls(self) -> None:
+        """Open a TLS transport on any port if there is none yet: a TLS trunk needs one to call."""
+        if Transport.TLS not in self._transports:
+            self._open(Transport.TLS, self.network.tls_port)
+
+    def transport_id(self, transport: Transport) -> int:
+        """Return PJSIP's id of an open transport."""
+        if transport is Transport.TLS:
+            self.ensure_tls()
+        return self._transports[transport]
+
+    def sip_port(self) -> int:
+        """Return the UDP port the endpoint listens on."""
+        name = self.pj.transportGetInfo(self._transports[Transport.UDP]).localName
+        return int(name.rpartition(":")[2])
+
+    def poll_forever(self, after_turn: Callable[[], None]) -> asyncio.Task[None]:
+        """Poll PJSIP from the running loop until `stop`; *after_turn* runs after each busy turn."""
+        self._polling = asyncio.create_task(self._poll(after_turn), name="pjsip-poll")
+        return self._polling
+
+    async def _poll(self, after_turn: Callable[[], None]) -> None:
+        while True:
+            events = 0
+            while events < _EVENTS_PER_TURN:
+                handled = self.pj.libHandleEvents(0)
+                if handled <= 0:
+                    break
+                events += handled
+            self.turns += 1
+            after_turn()
+            await asyncio.sleep(POLL_S if events else IDLE_POLL_S)
+
+    async def stop(self) -> None:
+        """Stop polling and shut PJSIP down; every call must have ended before."""
+        if self._polling is not None:
+            self._polling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._polling
+        self.pj.libDestroy()

@@ -1,0 +1,295 @@
+"""One SIP leg: a pjsua2 call that reports to its owner and remembers its dialog.
+
+Callbacks run inside `libHandleEvents` on the one thread; they never raise into PJSIP, which would
+end the process, and never do more than tell the owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import pjsua2 as pj
+import structlog
+
+from dialer.lines.dialog import Dialog
+from dialer.lines.outcome import Ending, q850_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = structlog.get_logger()
+
+DECLINE = 603
+_RINGING = (180, 189)
+_OK = 200
+_FINAL = 300
+CANCEL_GIVE_UP_S = 4.0
+
+
+class LegOwner(Protocol):
+    """Who is told what happens on a leg. All times are `time.monotonic()` seconds."""
+
+    def leg_progressed(self, leg: Leg) -> None:
+        """A 180 or 183 came; called once."""
+
+    def leg_answered(self, leg: Leg) -> None:
+        """The far side answered (2xx and ACK)."""
+
+    def leg_media(self, leg: Leg) -> None:
+        """Audio became active or changed; `leg.audio` and `leg.on_hold` say how."""
+
+    def leg_ended(self, leg: Leg, ending: Ending) -> None:
+        """The leg is over; called once."""
+
+    def leg_digit(self, leg: Leg, digit: str) -> None:
+        """The far side pressed a key."""
+
+
+class Leg(pj.Call):
+    """A call of pjsua2; keep it referenced until well after it ended, PJSIP still speaks of it."""
+
+    def __init__(
+        self, account: pj.Account, owner: LegOwner, *, transport: str, call_id: int = -1
+    ) -> None:
+        if call_id == -1:
+            super().__init__(account)
+        else:
+            super().__init__(account, call_id)
+        self.owner = owner
+        self.transport = transport
+        self.audio: pj.AudioMedia | None = None
+        self.on_hold = False
+        self.rang = False
+        self.provisional = False
+        self.answered = False
+        self.ended = False
+        self.ring_timeout = False
+        self.cancelled = False
+        self.hung_up = False
+        self.dialog: Dialog | None = None
+        self.retry_after_s: float | None = None
+        self.progressed_at: float | None = None
+        self.answered_at: float | None = None
+        self.ended_at: float | None = None
+        self._final_code: int | None = None
+        self._final_text = ""
+
+    # What we do to the leg --------------------------------------------------------------------
+
+    def dial(
+        self,
+        uri: str,
+        *,
+        call_id: str = "",
+        local_uri: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Send the INVITE; raises `pj.Error` when PJSIP refuses (no capacity, bad URI)."""
+        params = pj.CallOpParam(True)  # noqa: FBT003 - pjsua2 takes it by position
+        params.opt.audioCount = 1
+        params.opt.videoCount = 0
+        params.opt.textCount = 0
+        if call_id:
+            params.opt.customCallId = call_id
+        if local_uri:
+            params.txOption.localUri = local_uri
+        for name, value in (headers or {}).items():
+            header = pj.SipHeader()
+            header.hName = name
+            header.hValue = value
+            params.txOption.headers.push_back(header)
+        self.makeCall(uri, params)
+
+    def hang_up(self, code: int = 0) -> None:
+        """Send BYE, CANCEL or a final answer, as the leg's state asks; harmless when it is over.
+
+        A ringing leg ends when its CANCEL is answered, so that a 200 crossing it is seen; a far
+        side that answers neither is given up after `CANCEL_GIVE_UP_S`.
+        """
+        if self.ended or self.hung_up:
+            return
+        self.hung_up = True
+        self._hang_up_now(code)
+        if not self.ended and not self.answered:
+            asyncio.get_running_loop().call_later(
+                CANCEL_GIVE_UP_S, self._guarded, self._give_up_cancel
+            )
+
+    def _hang_up_now(self, code: int = 0) -> None:
+        params = pj.CallOpParam()
+        params.statusCode = code
+        try:
+            self.hangup(params)
+        except pj.Error as error:
+            log.warning("hang_up_failed", reason=error.reason)
+
+    def _give_up_cancel(self) -> None:
+        if not self.ended:
+            self._over(0, "CANCEL was not answered")
+
+    def received_packets(self) -> int | None:
+        """Return how many RTP packets came so far, None when there is no media."""
+        if self.audio is None or self.ended:
+            return None
+        try:
+            stat = self.getStreamStat(0)
+            return int(stat.rtcp.rxStat.pkt)
+        except pj.Error:
+            return None
+
+    # What PJSIP tells -------------------------------------------------------------------------
+
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:
+        """Follow the INVITE session from calling to confirmed to disconnected."""
+        self._guarded(lambda: self._state_changed(prm))
+
+    def _state_changed(self, prm: pj.OnCallStateParam) -> None:
+        self._read(prm)
+        info = self.getInfo()
+        state = info.state
+        if state == pj.PJSIP_INV_STATE_EARLY:
+            self._early(int(info.lastStatusCode))
+        elif state == pj.PJSIP_INV_STATE_CONFIRMED and not self.answered:
+            self.answered = True
+            self.answered_at = time.monotonic()
+            self.owner.leg_answered(self)
+            if self.hung_up:
+                self._hang_up_now()
+        elif state == pj.PJSIP_INV_STATE_DISCONNECTED and not self.ended:
+            self._over(int(info.lastStatusCode), str(info.lastReason))
+
+    def _over(self, code: int, reason: str) -> None:
+        self.ended = True
+        self.ended_at = time.monotonic()
+        self.owner.leg_ended(self, self._ending(code, reason))
+
+    def _read(self, prm: pj.OnCallStateParam) -> None:
+        """Keep what a BYE or CANCEL will need from the message that moved the session."""
+        event = prm.e
+        if event.type != pj.PJSIP_EVENT_TSX_STATE:
+            return
+        body = event.body
+        state = body.tsxState
+        source = state.src
+        if state.type == pj.PJSIP_EVENT_TX_MSG:
+            sent = source.tdata
+            text = sent.wholeMsg
+            if self.dialog is None and text.startswith("INVITE "):
+                self.dialog = Dialog.from_invite(
+                    text, transport=self.transport, peer=str(sent.dstAddress)
+                )
+        elif state.type == pj.PJSIP_EVENT_RX_MSG:
+            received = source.rdata
+            text = received.wholeMsg
+            if text.startswith("SIP/2.0 "):
+                self._response(text, int(text[8:11]))
+            elif text.startswith("BYE "):
+                self._final_text = text
+
+    def _response(self, text: str, code: int) -> None:
+        if code >= _FINAL:
+            self._final_code = code
+            self._final_text = text
+            self.retry_after_s = _retry_after(text)
+        elif code >= _OK and self.dialog is not None and not self.answered:
+            self.dialog = self.dialog.answered(text)
+
+    def _early(self, code: int) -> None:
+        self.provisional = True
+        if not self.rang and _RINGING[0] <= code <= _RINGING[1]:
+            self.rang = True
+            self.progressed_at = time.monotonic()
+            self.owner.leg_progressed(self)
+
+    def _ending(self, code: int, reason: str) -> Ending:
+        final_received = self._final_code is not None
+        return Ending(
+            # PJSIP reports a redirect it was told not to follow as 487.
+            code=self._final_code or code,
+            reason=reason,
+            cause=q850_cause(self._final_text),
+            answered=self.answered,
+            rang=self.rang,
+            # A CANCEL is only answered where a provisional response was (RFC 3261 §9.1).
+            provisional=self.provisional or (self.hung_up and final_received),
+            local=not final_received and not self.hung_up,
+            ring_timeout=self.ring_timeout,
+            cancelled=self.cancelled,
+        )
+
+    def onCallMediaState(self, prm: object) -> None:
+        """Keep the audio of the leg and whether the far side put us on hold."""
+        del prm
+        self._guarded(self._media_changed)
+
+    def _media_changed(self) -> None:
+        # The parent of a nested struct must stay referenced (amd reference, pitfall 1).
+        info = self.getInfo()
+        media = info.media
+        for index in range(len(media)):
+            part = media[index]
+            if part.type != pj.PJMEDIA_TYPE_AUDIO:
+                continue
+            active = part.status in {
+                pj.PJSUA_CALL_MEDIA_ACTIVE,
+                pj.PJSUA_CALL_MEDIA_REMOTE_HOLD,
+                pj.PJSUA_CALL_MEDIA_LOCAL_HOLD,
+            }
+            self.on_hold = part.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD
+            self.audio = self.getAudioMedia(index) if active else None
+            self.owner.leg_media(self)
+            return
+
+    def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
+        """Notice a bare 100, which moves no session but says that the trunk is alive."""
+        if self.provisional or self.answered:
+            return
+        self._guarded(lambda: self._transaction_moved(prm))
+
+    def _transaction_moved(self, prm: pj.OnCallTsxStateParam) -> None:
+        event = prm.e
+        body = event.body
+        state = body.tsxState
+        if state.type == pj.PJSIP_EVENT_RX_MSG:
+            source = state.src
+            received = source.rdata
+            text = received.wholeMsg
+            self.provisional = text.startswith("SIP/2.0 1")
+
+    def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
+        """Pass a pressed key on."""
+        digit = str(prm.digit)
+        self._guarded(lambda: self.owner.leg_digit(self, digit))
+
+    # Toll fraud: nobody but us decides where a call goes (design §2) --------------------------
+
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:
+        """Refuse REFER."""
+        prm.statusCode = DECLINE
+        log.warning("transfer_refused", method="REFER")
+
+    def onCallReplaceRequest(self, prm: pj.OnCallReplaceRequestParam) -> None:
+        """Refuse INVITE with Replaces."""
+        prm.statusCode = DECLINE
+        log.warning("transfer_refused", method="Replaces")
+
+    def onCallRedirected(self, prm: object) -> int:
+        """Never follow a 3xx."""
+        del prm
+        return int(pj.PJSIP_REDIRECT_STOP)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception:
+            log.exception("leg_callback_failed")
+
+
+def _retry_after(text: str) -> float | None:
+    for line in text.split("\n"):
+        if line[:12].lower() == "retry-after:":
+            digits = line[12:].strip().split(" ", 1)[0].split(";", 1)[0].split("(", 1)[0].strip()
+            return float(digits) if digits.isdigit() else None
+    return None
