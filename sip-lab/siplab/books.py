@@ -120,7 +120,7 @@ def _note(calls: dict[str, CarrierCall], line: str) -> None:
         _note_request(call, method, at, received=received)
     elif received:
         response = (method, int(status.group(1)))
-        if response[1] >= 200 and response not in call.responses:  # noqa: PLR2004 - final
+        if response[1] >= 200 and response not in call.responses:
             call.responses.append(response)
     elif method == "INVITE" and call.acknowledged_at is None:
         _note_answer(call, int(status.group(1)), at)
@@ -145,18 +145,18 @@ def _note_answer(call: CarrierCall, status: int, at: float) -> None:
         call.ringing_at = call.ringing_at or at
     elif status in (401, 407):
         call.challenged = True
-    elif status >= 300:  # noqa: PLR2004 - RFC 3261 7.2
+    elif status >= 300:
         if call.status is None:
             call.status, call.ended_at = status, at
             call.ended_by = "carrier" if call.cancelled_at is None else "caller"
-    elif status >= 200 and call.status is None:  # noqa: PLR2004 - RFC 3261 7.2
+    elif status >= 200 and call.status is None:
         call.status, call.answered_at = status, at
 
 
 def _describe(calls: dict[str, CarrierCall], line: str) -> None:
-    """Enter who called and which behaviour the carrier chose: call, Call-ID, dialed, which, From."""
+    """Enter who called and which behaviour was chosen: call, Call-ID, dialed, which, From."""
     parts = line.split("\t")
-    if len(parts) < 5 or parts[0] != "call" or parts[1] not in calls:  # noqa: PLR2004
+    if len(parts) < 5 or parts[0] != "call" or parts[1] not in calls:
         return
     call = calls[parts[1]]
     call.behaviour = Behaviour(parts[3]) if parts[3] in _BEHAVIOURS else None

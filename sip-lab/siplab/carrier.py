@@ -188,7 +188,7 @@ class Sipp:
 class Carrier(Sipp):
     """The telephone network: what happens follows the number dialed (`siplab.number_plan`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a network has that many knobs, all with a default
         self,
         folder: Path,
         *,

@@ -5,6 +5,7 @@ loop does not blur them. Loudness is the mean absolute sample of the packet on t
 """
 
 import bisect
+import itertools
 from array import array
 from collections import deque
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Ear:
 
     def hear(self, at: float, packet: bytes, event_type: int | None) -> None:
         """Take one packet that arrived *at*."""
-        if len(packet) < _HEADER or packet[0] >> 6 != 2:  # noqa: PLR2004 - RTP version
+        if len(packet) < _HEADER or packet[0] >> 6 != 2:
             return
         payload_type = packet[1] & 0x7F
         self._count(int.from_bytes(packet[2:4], "big"))
@@ -117,10 +118,12 @@ class Ear:
         received = bisect.bisect_right(self.times, end) - first
         return Delivery(received, max(0, round((end - start) / FRAME_S)))
 
-    def gaps(self, start: float, end: float, *, longer_than: float = 0.1) -> list[tuple[float, float]]:
+    def gaps(
+        self, start: float, end: float, *, longer_than: float = 0.1
+    ) -> list[tuple[float, float]]:
         """Return the silences of the wire between *start* and *end*: (from, duration)."""
         inside = [start, *(t for t in self.times if start <= t <= end), end]
-        pairs = zip(inside, inside[1:], strict=False)
+        pairs = itertools.pairwise(inside)
         return [(a, b - a) for a, b in pairs if b - a > longer_than]
 
     def mean_level(self, start: float, end: float) -> float:
@@ -146,11 +149,11 @@ class Ear:
             self._sequence = sequence
             return
         step = (sequence - self._sequence) & 0xFFFF
-        if step == 0 or step > 0x8000:  # noqa: PLR2004 - half the sequence space lies behind
+        if step == 0 or step > 0x8000:
             self.late += 1
             return
         # A jump of seconds is a new stream (a hold, a bridge made anew), not loss.
-        if step <= 500:  # noqa: PLR2004 - ten seconds
+        if step <= 500:
             self.lost += step - 1
         self._sequence = sequence
 

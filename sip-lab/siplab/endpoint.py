@@ -117,7 +117,7 @@ class Endpoint(asyncio.DatagramProtocol):
         served = self._served.setdefault(_key(request), _Served())
         served.answer = answer.encode()
         self._write(served.answer, to)
-        if request.method == "INVITE" and answer.status >= 200:  # noqa: PLR2004 - final
+        if request.method == "INVITE" and answer.status >= 200:
             if served.repeat is not None:
                 served.repeat.cancel()
             served.repeat = asyncio.create_task(
@@ -167,7 +167,7 @@ class Endpoint(asyncio.DatagramProtocol):
         asked = self._asked.get((message.branch, message.method))
         if asked is None or asked.final.done():
             return
-        if message.status < 200:  # noqa: PLR2004 - RFC 3261 7.2
+        if message.status < 200:
             asked.provisional.append(message)
         else:
             asked.final.set_result(message)

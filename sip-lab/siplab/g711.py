@@ -50,5 +50,5 @@ def alaw(samples: Linear) -> bytes:
 
 def linear(payload: bytes, payload_type: int) -> Linear:
     """Decode an RTP payload of static type 0 (PCMU) or 8 (PCMA)."""
-    table = ALAW_TO_LINEAR if payload_type == 8 else MULAW_TO_LINEAR  # noqa: PLR2004 - RFC 3551
+    table = ALAW_TO_LINEAR if payload_type == 8 else MULAW_TO_LINEAR
     return table[np.frombuffer(payload, dtype=np.uint8)]

@@ -252,7 +252,7 @@ def numbers(
     The countries share the list evenly as far as their ranges reach (Australia has five numbers).
     """
     weights = dict(DEMO_MIX if mix is None else mix)
-    source = random.Random(seed)  # noqa: S311 - a reproducible list, not a secret
+    source = random.Random(seed)
     pools: dict[Behaviour, dict[str, list[str]]] = {behaviour: {} for behaviour in weights}
     for country in countries:
         for number in plan_numbers(country):

@@ -8,13 +8,14 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import stat
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from siplab.phones import Phone, PhoneBank, PhoneError
+from siplab.phones import CallError, Phone, PhoneBank, Wish
 from siplab.sdp import Direction
 
 Arguments = Mapping[str, Any]
@@ -68,11 +69,8 @@ async def _press(phone: Phone, arguments: Arguments) -> object:
 
 
 async def _call(phone: Phone, arguments: Arguments) -> object:
-    await phone.call(
-        str(arguments["to"]),
-        username=str(arguments.get("username", "")),
-        password=str(arguments.get("password", "")),
-    )
+    username, password = arguments.get("username", ""), arguments.get("password", "")
+    await phone.call(str(arguments["to"]), Wish(str(username), str(password)))
     if pin := arguments.get("pin"):
         await asyncio.sleep(float(arguments.get("pin_after", 1.0)))
         await phone.press(str(pin))
@@ -107,7 +105,7 @@ async def obey(bank: PhoneBank, line: str) -> dict[str, object]:
         name = str(arguments.get("phone", "*"))
         phones = list(bank) if name == "*" else [bank[name]]
         results = [await command(phone, arguments) for phone in phones]
-    except (PhoneError, TimeoutError, OSError) as error:
+    except (CallError, TimeoutError, OSError) as error:
         return {"ok": False, "error": str(error)}
     except (KeyError, ValueError, TypeError) as error:
         return {"ok": False, "error": f"not a command the phones know: {error}"}
@@ -144,11 +142,23 @@ async def obey_socket(bank: PhoneBank, path: Path | None) -> AsyncIterator[None]
                 await writer.drain()
         writer.close()
 
-    path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(serve, path, limit=_LONGEST_LINE)
-    path.chmod(0o600)
+    listening = _bind(path)
+    server = await asyncio.start_unix_server(serve, sock=listening, limit=_LONGEST_LINE)
     try:
         yield
     finally:
         server.close()
-        path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _bind(path: Path) -> socket.socket:
+    """Return a socket at *path* that only this user may write to."""
+    _remove(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    path.chmod(0o600)
+    return listening
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)

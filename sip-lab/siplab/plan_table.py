@@ -97,9 +97,7 @@ COURSES: dict[Behaviour, Course] = {
     Behaviour.BLOCKED_603: Course(Route.REJECT, "603 Network Blocked"),
     Behaviour.BLOCKED_607: Course(Route.REJECT, "607 Unwanted"),
     Behaviour.BLOCKED_608: Course(Route.REJECT, "608 Rejected"),
-    Behaviour.CONGESTION: Course(
-        Route.REJECT, "503 Service Unavailable", header="Retry-After: 5"
-    ),
+    Behaviour.CONGESTION: Course(Route.REJECT, "503 Service Unavailable", header="Retry-After: 5"),
     Behaviour.CONGESTION_CAUSE_34: Course(Route.Q850_REJECT, "503 Service Unavailable", cause=34),
     Behaviour.REDIRECT: Course(
         # Loopback port 9 is "discard": whoever follows the redirection reaches nobody.
@@ -119,7 +117,10 @@ SOUNDS: tuple[str, ...] = tuple(
 
 def write(path: Path, pace: Pace) -> None:
     """Write the table for every number of the plan to *path*."""
-    lines = ["SEQUENTIAL", ";".join(("none", *["0"] * 4, "404", "0", "X: 0", "0", "none", "Not Found"))]
+    lines = [
+        "SEQUENTIAL",
+        ";".join(("none", *["0"] * 4, "404", "0", "X: 0", "0", "none", "Not Found")),
+    ]
     seen: set[str] = set()
     for number in _all_numbers():
         key = number[-KEY_DIGITS:]

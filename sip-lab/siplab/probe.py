@@ -182,7 +182,7 @@ async def _converse(wire: "_Wire", asked: _Asked, message: Message) -> Response:
             continue
         if answer.is_request or answer.branch != asked.branch:
             continue
-        if answer.status < 200:  # noqa: PLR2004 - RFC 3261 7.2
+        if answer.status < 200:
             provisional.append(answer.status)
             continue
         if asked.method == "INVITE":
@@ -192,7 +192,7 @@ async def _converse(wire: "_Wire", asked: _Asked, message: Message) -> Response:
 
 def _finish_invite(wire: "_Wire", asked: _Asked, answer: Message) -> None:
     asked.to = answer.header("to") or asked.to
-    if answer.status >= 300:  # noqa: PLR2004 - RFC 3261 17.1.1.3
+    if answer.status >= 300:
         wire.send(asked.message("ACK", 1, asked.branch))
         return
     wire.send(asked.message("ACK", 1, f"{asked.branch}a"))

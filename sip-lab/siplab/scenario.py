@@ -11,15 +11,26 @@ empty variable alone on a line would end the headers, so each variable line is n
 """
 
 import enum
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from siplab.number_plan import BY_LAST_TWO, Behaviour
 from siplab.plan_table import COURSES, KEY_DIGITS, SOUNDS, Route
+from siplab.sipp_xml import (
+    answer_to_invite,
+    any_final,
+    content,
+    dispatch,
+    do,
+    flag,
+    goto,
+    quoted,
+    refused_ack,
+    reply,
+    request,
+    send,
+)
 
-_TAG = "tag=siplab[pid]c[call_number]"
 # SIPp's XML parser drops carriage returns, so line ends are matched as control characters.
 _VIAS = "(Via|v|Record-Route):[[:print:]]*"
 # The user part of the Request-URI and nothing else: From has digits and an @ too.
@@ -109,111 +120,15 @@ def busy() -> str:
         '<scenario name="busy">',
         '<recv request="OPTIONS" optional="true" next="options"/>',
         '<recv request="INVITE"/>',
-        _send(_reply("486 Busy Here", "Contact: <sip:[local_ip]:[local_port]>"), retrans=True),
+        send(reply("486 Busy Here", "Contact: <sip:[local_ip]:[local_port]>"), retrans=True),
         '<recv request="ACK"/>',
-        _goto("end"),
+        goto("end"),
         '<label id="options"/>',
-        _send(_reply("200 OK")),
+        send(reply("200 OK")),
         '<label id="end"/>',
         "</scenario>",
     ]
     return "\n".join(parts) + "\n"
-
-
-# The building blocks.
-
-
-def _quoted(value: str) -> str:
-    """Return an attribute value; SIPp's parser knows double quotes only."""
-    return '"' + escape(value, {'"': "&quot;"}) + '"'
-
-
-def _send(lines: Iterable[str], *, retrans: bool = False, then: str = "") -> str:
-    """Return a message to send, again and again until answered if *retrans*.
-
-    *then* names the label to go on at. It must not be a jump of its own: SIPp runs that one a tick
-    later, and an ACK that arrives in between would not be expected yet.
-    """
-    attributes = ' retrans="500"' if retrans else ""
-    attributes += f' next="{then}"' if then else ""
-    return f"<send{attributes}><![CDATA[\n" + "\n".join(lines) + "\n]]></send>"
-
-
-def _goto(label: str, test: str = "") -> str:
-    condition = f' test="{test}"' if test else ""
-    return f'<nop next="{label}"{condition}/>'
-
-
-def _do(*actions: str) -> str:
-    return "<nop><action>" + "".join(actions) + "</action></nop>"
-
-
-def _flag(name: str) -> str:
-    return f'<assign assign_to="{name}" value="1"/>'
-
-
-def _dispatch(variable: str, labels: Mapping[int, str], scope: str) -> list[str]:
-    """Return the jumps to the label of *variable*'s value, by halving: each step costs a tick."""
-    values = sorted(labels)
-    if len(values) == 1:
-        return [_goto(labels[values[0]])]
-    middle = len(values) // 2
-    upper = f"{scope}_from_{values[middle]}"
-    test = f'<test assign_to="same" variable="{variable}" compare="greater_than_equal"'
-    return [
-        f'<nop next="{upper}" test="same"><action>{test} value="{values[middle]}"/></action></nop>',
-        *_dispatch(variable, {value: labels[value] for value in values[:middle]}, scope),
-        f'<label id="{upper}"/>',
-        *_dispatch(variable, {value: labels[value] for value in values[middle:]}, scope),
-    ]
-
-
-def _reply(status: str, *headers: str, body: Iterable[str] = ()) -> list[str]:
-    """Return an answer to the request just received."""
-    head = ["SIP/2.0 " + status, "[last_Via:]", "[last_From:]", f"[last_To:];{_TAG}"]
-    return [*head, "[last_Call-ID:]", "[last_CSeq:]", *headers, *_content(body)]
-
-
-def _answer_to_invite(status: str, *headers: str, body: Iterable[str] = ()) -> list[str]:
-    """Return an answer to the INVITE that began the call, whatever has come in since."""
-    head = ["SIP/2.0 " + status, "[$vias]", "From:[$from]", f"To:[$to];{_TAG}"]
-    return [*head, "Call-ID: [call_id]", "CSeq:[$cseq]", *headers, *_content(body)]
-
-
-def _request(method: str, cseq: int, *headers: str, body: Iterable[str] = ()) -> list[str]:
-    """Return a request within the dialog, from the carrier's side."""
-    head = [f"{method} [next_url] SIP/2.0"]
-    head += ["Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport"]
-    head += [f"From:[$to];{_TAG}", "To:[$from]", "Call-ID: [call_id]", f"CSeq: {cseq} {method}"]
-    return [*head, "[routes]", "Max-Forwards: 70", *headers, *_content(body)]
-
-
-def _refused_ack(cseq: int) -> list[str]:
-    """Return the ACK to a refusal of our re-INVITE: same transaction, so the same branch."""
-    lines = _request("ACK", cseq)
-    return [line.replace("[branch]", "[branch-3]") for line in lines]
-
-
-def _any_final(label: str) -> list[str]:
-    """Return receives for whatever final answer a request of ours gets, each going on at *label*.
-
-    SIPp cannot match responses by pattern; a code missing here goes on after the timeout.
-    """
-    codes = (202, 400, 403, 404, 405, 406, 408, 415, 420, 480, 481, 486, 487, 488, 489, 491)
-    return [
-        *(
-            f'<recv response="{code}" optional="true" next="{label}"/>'
-            for code in (*codes, 500, 501, 503, 600, 603, 606)
-        ),
-        f'<recv response="200" timeout="8000" ontimeout="{label}" next="{label}"/>',
-    ]
-
-
-def _content(body: Iterable[str]) -> list[str]:
-    lines = list(body)
-    if not lines:
-        return ["Content-Length: 0", ""]
-    return ["Content-Type: application/sdp", "Content-Length: [len]", "", *lines]
 
 
 def _sdp(setting: Setting, *, events: bool, direction: str) -> list[str]:
@@ -241,10 +156,10 @@ def _send_with_sdp(setting: Setting, status: str, label: str, *, retrans: bool) 
     without = _sdp(setting, events=False, direction="sendrecv")
     then = f"{label}_sent"
     return [
-        _goto(f"{label}_events", "event_type"),
-        _send(_answer_to_invite(status, *headers, body=without), retrans=retrans, then=then),
+        goto(f"{label}_events", "event_type"),
+        send(answer_to_invite(status, *headers, body=without), retrans=retrans, then=then),
         f'<label id="{label}_events"/>',
-        _send(_answer_to_invite(status, *headers, body=with_events), retrans=retrans, then=then),
+        send(answer_to_invite(status, *headers, body=with_events), retrans=retrans, then=then),
         f'<label id="{then}"/>',
     ]
 
@@ -254,10 +169,7 @@ def _play(setting: Setting, sound: str) -> str:
     codec = setting.codec
     source = setting.sounds_folder / f"{sound}.{codec.suffix}"
     stream = f"{source},-1,{codec.payload_type},{codec.value}/8000"
-    return f"<exec rtp_stream={_quoted(stream)}/>"
-
-
-# The stages of a call.
+    return f"<exec rtp_stream={quoted(stream)}/>"
 
 
 def _captures() -> str:
@@ -267,14 +179,21 @@ def _captures() -> str:
         f'<ereg regexp="{_USER}([0-9]{{{KEY_DIGITS}}})[;@]" search_in="msg" assign_to="junk,key"/>'
         f'<ereg regexp="{_USER}{_mute_digits()}[;@]" search_in="msg" assign_to="is_MUTE,junk"/>'
         # All Via and Record-Route lines in one piece, without the last line's end.
-        f'<ereg regexp="{_VIAS}([[:cntrl:]]+{_VIAS})*" search_in="msg" assign_to="vias,junk,unused"/>'
+        f'<ereg regexp="{_VIAS}([[:cntrl:]]+{_VIAS})*" search_in="msg"'
+        ' assign_to="vias,junk,unused"/>'
         '<ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>'
         '<ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>'
         '<ereg regexp=".*" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
         '<ereg regexp="a=rtpmap:([0-9]+) telephone-event/8000" search_in="msg"'
         ' assign_to="junk,event_type"/>'
-        f"{_flag('invited')}"
+        f"{flag('invited')}"
     )
+
+
+def _first_invite(setting: Setting) -> str:
+    """Return the receive of an INVITE that begins a call."""
+    actions = _captures() + _verify(setting)
+    return f'<recv request="INVITE" rrs="true"><action>{actions}</action></recv>'
 
 
 def _mute_digits() -> str:
@@ -289,30 +208,30 @@ def _start(setting: Setting) -> list[str]:
         '<recv request="OPTIONS" optional="true" next="options"/>',
         '<recv request="BYE" optional="true" next="stray"/>',
         '<recv request="CANCEL" optional="global" next="cancel"/>',
-        f'<recv request="INVITE" rrs="true"><action>{_captures()}{_verify(setting)}</action></recv>',
+        _first_invite(setting),
     ]
     if setting.credentials is not None:
         parts += _challenge(setting, setting.credentials)
-    table = _quoted(setting.table)
+    table = quoted(setting.table)
     parts += [
-        _goto("route_MUTE", "is_MUTE"),
-        _send(_answer_to_invite("100 Trying")),
-        _do(
+        goto("route_MUTE", "is_MUTE"),
+        send(answer_to_invite("100 Trying")),
+        do(
             f'<lookup assign_to="line" file={table} key="[$key]"/>',
             '<test assign_to="unknown" variable="line" compare="less_than" value="1"/>',
         ),
-        _goto("unknown", "unknown"),
+        goto("unknown", "unknown"),
     ]
     actions = []
     for name, column, is_number in _FIELDS:
         text = f"{name}_text" if is_number else name
-        value = _quoted(f'[field{column} file="{setting.table}" line="[$line]"]')
+        value = quoted(f'[field{column} file="{setting.table}" line="[$line]"]')
         actions.append(f'<assignstr assign_to="{text}" value={value}/>')
         if is_number:
             actions.append(f'<todouble assign_to="{name}" variable="{text}"/>')
     actions.append('<log message="call\t[call_id]\t[$dialed]\t[$behaviour]\t[$from]"/>')
     routes = {int(route): f"route_{route.name}" for route in Route}
-    return [*parts, _do(*actions), *_dispatch("route", routes, "route")]
+    return [*parts, do(*actions), *dispatch("route", routes, "route")]
 
 
 def _verify(setting: Setting) -> str:
@@ -320,33 +239,32 @@ def _verify(setting: Setting) -> str:
         return ""
     name, password = setting.credentials.username, setting.credentials.password
     return (
-        f'<verifyauth assign_to="authorised" username={_quoted(name)}'
-        f" password={_quoted(password)}/>"
+        f'<verifyauth assign_to="authorised" username={quoted(name)} password={quoted(password)}/>'
     )
 
 
 def _challenge(setting: Setting, credentials: Credentials) -> list[str]:
     """Return the digest challenge: once, then 403."""
-    by_proxy = credentials.challenge == 407  # noqa: PLR2004 - RFC 3261 21.4.8
+    by_proxy = credentials.challenge == 407
     status = "407 Proxy Authentication Required" if by_proxy else "401 Unauthorized"
     header = "Proxy-Authenticate" if by_proxy else "WWW-Authenticate"
     value = f'Digest realm="{credentials.realm}", nonce="siplab[pid]n[call_number]", algorithm=MD5'
     return [
-        _goto("authorised", "authorised"),
-        _send(_reply(status, f"{header}: {value}"), retrans=True),
+        goto("authorised", "authorised"),
+        send(reply(status, f"{header}: {value}"), retrans=True),
         '<recv request="ACK"/>',
-        f'<recv request="INVITE" rrs="true"><action>{_captures()}{_verify(setting)}</action></recv>',
-        _goto("authorised", "authorised"),
-        _send(_reply("403 Forbidden"), retrans=True),
+        _first_invite(setting),
+        goto("authorised", "authorised"),
+        send(reply("403 Forbidden"), retrans=True),
         '<recv request="ACK"/>',
-        _goto("end"),
+        goto("end"),
         '<label id="authorised"/>',
     ]
 
 
 def _before_answer(setting: Setting) -> list[str]:
     """Return trying, ringing and early media, one block per route."""
-    ringing = _send(_answer_to_invite("180 Ringing", f"Contact: <{setting.contact}>"))
+    ringing = send(answer_to_invite("180 Ringing", f"Contact: <{setting.contact}>"))
     post_dial, ring = '<pause variable="post_dial"/>', '<pause variable="ring"/>'
     parts: list[str] = []
     for route, then in (
@@ -360,8 +278,8 @@ def _before_answer(setting: Setting) -> list[str]:
     ):
         parts += [f'<label id="route_{route.name}"/>']
         if route in (Route.CROSS, Route.REFER, Route.HOLD, Route.NO_RTP):
-            parts += [_do(_flag(f"is_{route.name}"))]
-        parts += [post_dial, ringing, ring, _goto(then)]
+            parts += [do(flag(f"is_{route.name}"))]
+        parts += [post_dial, ringing, ring, goto(then)]
     for route, then in (
         (Route.EARLY_MEDIA_ANSWER, "answer"),
         (Route.EARLY_MEDIA_REJECT, "reject"),
@@ -370,118 +288,123 @@ def _before_answer(setting: Setting) -> list[str]:
         parts += [f'<label id="route_{route.name}"/>', post_dial]
         label = f"early_{route.name}"
         parts += _send_with_sdp(setting, "183 Session Progress", label, retrans=False)
-        parts += [_do(_play(setting, sound)), ring, _goto(then)]
-    parts += ['<label id="route_Q850_REJECT"/>', _do(_flag("has_cause"))]
-    parts += ['<label id="route_REJECT"/>', post_dial, _goto("reject")]
+        parts += [do(_play(setting, sound)), ring, goto(then)]
+    parts += ['<label id="route_Q850_REJECT"/>', do(flag("has_cause"))]
+    parts += ['<label id="route_REJECT"/>', post_dial, goto("reject")]
     # A mute carrier sends nothing at all, not even to a CANCEL; SIPp forgets the call in the end.
     parts += ['<label id="route_MUTE"/>', '<pause milliseconds="40000"/>']
-    return [*parts, _goto("end")]
+    return [*parts, goto("end")]
 
 
 def _rejections() -> list[str]:
     """Return the final answers that are no answer."""
-    flag = _do(_flag("rejected"))
+    rejected = do(flag("rejected"))
     codes = sorted({course.code for course in COURSES.values() if course.code >= _FIRST_REFUSAL})
     # SIPp wants status codes in the XML itself; phrase and header may vary.
-    by_code = _dispatch("code", {code: f"reject_{code}" for code in codes}, "code")
+    by_code = dispatch("code", {code: f"reject_{code}" for code in codes}, "code")
     for code in codes:
-        refusal = _answer_to_invite(f"{code} [$phrase]", "[$header]")
-        caused = _answer_to_invite(f"{code} [$phrase]", "Reason: Q.850;cause=[$cause]")
+        refusal = answer_to_invite(f"{code} [$phrase]", "[$header]")
+        caused = answer_to_invite(f"{code} [$phrase]", "Reason: Q.850;cause=[$cause]")
         by_code += [
             f'<label id="reject_{code}"/>',
-            _goto(f"reject_{code}_cause", "has_cause"),
-            _send(refusal, retrans=True, then="reject_ack"),
+            goto(f"reject_{code}_cause", "has_cause"),
+            send(refusal, retrans=True, then="reject_ack"),
             f'<label id="reject_{code}_cause"/>',
-            _send(caused, retrans=True, then="reject_ack"),
+            send(caused, retrans=True, then="reject_ack"),
         ]
     return [
         '<label id="unknown"/>',
-        _do('<log message="call\t[call_id]\t[$dialed]\tunknown\t[$from]"/>'),
-        flag,
-        _send(
-            _answer_to_invite("404 Not Found", "Warning: 399 siplab number"),
+        do('<log message="call\t[call_id]\t[$dialed]\tunknown\t[$from]"/>'),
+        rejected,
+        send(
+            answer_to_invite("404 Not Found", "Warning: 399 siplab number"),
             retrans=True,
             then="reject_ack",
         ),
         '<label id="reject"/>',
-        flag,
+        rejected,
         *by_code,
         '<label id="reject_ack"/>',
         '<recv request="ACK"/>',
-        _goto("end"),
+        goto("end"),
         # CANCEL: in a stage before the answer it ends the call; later it is only acknowledged.
         '<label id="cancel"/>',
-        _goto("route_MUTE", "is_MUTE"),
-        _goto("cancel_invited", "invited"),
-        _goto("stray"),
+        goto("route_MUTE", "is_MUTE"),
+        goto("cancel_invited", "invited"),
+        goto("stray"),
         '<label id="cancel_invited"/>',
-        _send(_reply("200 OK")),
-        _goto("answer_sent", "answered"),
-        _goto("reject_ack", "rejected"),
-        _goto("answer", "is_CROSS"),
-        flag,
-        _send(_answer_to_invite("487 Request Terminated"), retrans=True, then="reject_ack"),
+        send(reply("200 OK")),
+        goto("answer_sent", "answered"),
+        goto("reject_ack", "rejected"),
+        goto("answer", "is_CROSS"),
+        rejected,
+        send(answer_to_invite("487 Request Terminated"), retrans=True, then="reject_ack"),
         '<label id="stray"/>',
-        _send(_reply("481 Call/Transaction Does Not Exist"), then="end"),
+        send(reply("481 Call/Transaction Does Not Exist"), then="end"),
         '<label id="options"/>',
-        _send(_reply("200 OK", "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"), then="end"),
+        send(reply("200 OK", "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE"), then="end"),
     ]
+
+
+def _reinvite() -> str:
+    """Return the receive of a re-INVITE at any time in the call."""
+    held = '<ereg regexp="a=(sendonly|inactive|recvonly)" search_in="msg" assign_to="junk,held"/>'
+    attributes = 'request="INVITE" optional="global" next="reinvite" rrs="true"'
+    return f"<recv {attributes}><action>{held}</action></recv>"
 
 
 def _answer(setting: Setting) -> list[str]:
     """Return 200, ACK and the start of the sound."""
-    parts = ['<label id="answer"/>', _do(_flag("answered"))]
+    parts = ['<label id="answer"/>', do(flag("answered"))]
     parts += _send_with_sdp(setting, "200 OK", "answer", retrans=True)
     parts += [
-        '<recv request="INVITE" optional="global" next="reinvite" rrs="true"><action>'
-        '<ereg regexp="a=(sendonly|inactive|recvonly)" search_in="msg" assign_to="junk,held"/>'
-        "</action></recv>",
+        _reinvite(),
         '<recv request="BYE" optional="global" next="bye"/>',
         # An ACK that slipped in while a CANCEL was being answered is not waited for for ever.
         '<recv request="ACK" timeout="8000" ontimeout="acknowledged"/>',
         '<label id="acknowledged"/>',
-        _goto("talk", "is_NO_RTP"),
+        goto("talk", "is_NO_RTP"),
     ]
     sounds = {index + 1: f"sound_{index + 1}" for index in range(len(SOUNDS))}
-    parts += _dispatch("sound", sounds, "sounds")
+    parts += dispatch("sound", sounds, "sounds")
     for index, sound in enumerate(SOUNDS):
-        parts += [f'<label id="sound_{index + 1}"/>', _do(_play(setting, sound)), _goto("spoken")]
-    return [*parts, '<label id="spoken"/>', _goto("hold", "is_HOLD"), _goto("refer", "is_REFER")]
+        parts += [f'<label id="sound_{index + 1}"/>', do(_play(setting, sound)), goto("spoken")]
+    return [*parts, '<label id="spoken"/>', goto("hold", "is_HOLD"), goto("refer", "is_REFER")]
 
 
 def _conversation(setting: Setting) -> list[str]:
     """Return the talk, what the far end tries in its midst, and its hang-up."""
     contact = f"Contact: <{setting.contact}>"
     parts = [
-        _goto("talk"),
+        goto("talk"),
         '<label id="refer"/>',
         '<pause milliseconds="800"/>',
-        _send(
-            _request("REFER", 1, contact, "Refer-To: <sip:+12025550199@127.0.0.1:9>"), retrans=True
+        send(
+            request("REFER", 1, contact, "Refer-To: <sip:+12025550199@127.0.0.1:9>"), retrans=True
         ),
-        *_any_final("talk"),
+        *any_final("talk"),
         '<label id="hold"/>',
     ]
     for cseq, direction in ((1, "sendonly"), (2, "sendrecv")):
         body = _sdp(setting, events=False, direction=direction)
         parts += [
             '<pause milliseconds="1200"/>',
-            _send(_request("INVITE", cseq, contact, body=body), retrans=True),
+            send(request("INVITE", cseq, contact, body=body), retrans=True),
             '<recv response="100" optional="true"/>',
             f'<recv response="200" optional="true" next="held_{direction}"/>',
-            *_any_final(f"unheld_{direction}"),
+            *any_final(f"unheld_{direction}"),
             f'<label id="unheld_{direction}"/>',
-            _send(_refused_ack(cseq)),
-            _goto("talk"),
+            send(refused_ack(cseq)),
+            goto("talk"),
             f'<label id="held_{direction}"/>',
-            _send(_request("ACK", cseq)),
+            send(request("ACK", cseq)),
         ]
     return [
         *parts,
         '<label id="talk"/>',
         '<pause variable="talk"/>',
-        _send(_request("BYE", 9, contact), retrans=True),
-        *_any_final("end"),
+        send(request("BYE", 9, contact), retrans=True),
+        *any_final("end"),
     ]
 
 
@@ -490,27 +413,27 @@ def _endings(setting: Setting) -> list[str]:
     contact = f"Contact: <{setting.contact}>"
     parts = [
         '<label id="bye"/>',
-        _send(_reply("200 OK"), then="end"),
+        send(reply("200 OK"), then="end"),
         '<label id="reinvite"/>',
     ]
     for direction in ("sendonly", "inactive"):
         parts += [
-            _do(
+            do(
                 f'<strcmp assign_to="differs" variable="held" value="{direction}"/>',
                 '<test assign_to="same" variable="differs" compare="equal" value="0"/>',
             ),
-            _goto(f"reinvite_{direction}", "same"),
+            goto(f"reinvite_{direction}", "same"),
         ]
     for held, mirrored in (("none", "sendrecv"), ("sendonly", "recvonly"), ("inactive",) * 2):
         body = _sdp(setting, events=False, direction=mirrored)
         parts += [
             f'<label id="reinvite_{held}"/>',
-            _send(_reinvite_reply(contact, body), retrans=True, then="reinvite_ack"),
+            send(_reinvite_reply(contact, body), retrans=True, then="reinvite_ack"),
         ]
-    return [*parts, '<label id="reinvite_ack"/>', '<recv request="ACK"/>', _goto("talk")]
+    return [*parts, '<label id="reinvite_ack"/>', '<recv request="ACK"/>', goto("talk")]
 
 
 def _reinvite_reply(contact: str, body: list[str]) -> list[str]:
     """Return a 200 to a request whose To already carries our tag."""
     head = ["SIP/2.0 200 OK", "[last_Via:]", "[last_Record-Route:]", "[last_From:]", "[last_To:]"]
-    return [*head, "[last_Call-ID:]", "[last_CSeq:]", contact, *_content(body)]
+    return [*head, "[last_Call-ID:]", "[last_CSeq:]", contact, *content(body)]

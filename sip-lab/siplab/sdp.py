@@ -1,4 +1,4 @@
-"""Session descriptions: one G.711 audio stream with RFC 4733 events, offered or answered (RFC 3264)."""
+"""Session descriptions: one G.711 audio stream with RFC 4733 events (RFC 3264, RFC 8866)."""
 
 import enum
 import re

@@ -38,7 +38,11 @@ class SpeechError(RuntimeError):
 
 def cache_folder() -> Path:
     """Return the folder this version's sounds belong in, whether or not it exists."""
-    sources = (inspect.getsource(phrases), inspect.getsource(g711), Path(__file__).read_text("utf-8"))
+    sources = (
+        inspect.getsource(phrases),
+        inspect.getsource(g711),
+        Path(__file__).read_text("utf-8"),
+    )
     digest = hashlib.sha256("\0".join(sources).encode()).hexdigest()[:16]
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "overdial" / "siplab" / digest
@@ -69,13 +73,23 @@ def ensure() -> Path:
 
 
 def names(prefix: str) -> list[str]:
-    """Return the names of the sounds of one kind (``person``, ``business``, ``voicemail``), sorted."""
+    """Return the names of one kind of sound: ``person``, ``business`` or ``voicemail``."""
     kinds = {
         "person": phrases.HELLOS,
         "business": phrases.BUSINESSES,
         "voicemail": phrases.GREETINGS,
     }
     return [f"{prefix}_{phrase.name}" for phrase in kinds[prefix]]
+
+
+def load(name: str, payload_type: int) -> bytes:
+    """Return a sound's bytes in PCMU (payload type 0) or PCMA (8); SpeechError if there is none."""
+    path = ensure() / f"{name}.{'alaw' if payload_type == 8 else 'ulaw'}"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        message = f"no sound is called {name!r}: see {path.parent}"
+        raise SpeechError(message) from None
 
 
 def silence(seconds: float) -> Samples:
@@ -86,12 +100,13 @@ def silence(seconds: float) -> Samples:
 def tone(frequencies: Iterable[float], seconds: float, *, peak: int = 6000) -> Samples:
     """Return a sum of sines in Hz with 5 ms ramps, so that it neither clicks nor splatters."""
     time = np.arange(round(seconds * RATE)) / RATE
-    wave = np.zeros(time.shape)
+    wave: NDArray[np.float64] = np.zeros(time.shape)
     for frequency in frequencies:
         wave += np.sin(2 * np.pi * frequency * time)
     wave *= peak / max(1.0, float(np.abs(wave).max()))
     ramp = np.minimum(1.0, np.minimum(time, time[-1] - time) / 0.005)
-    return (wave * ramp).astype(np.int16)
+    shaped: Samples = (wave * ramp).astype(np.int16)
+    return shaped
 
 
 def ringback() -> Samples:
@@ -112,11 +127,7 @@ def _everything() -> dict[str, Samples]:
         *phrases.GREETINGS,
         phrases.SHORT_WORD_GREETING,
         phrases.NOT_IN_SERVICE,
-        *(
-            line
-            for phrase in phrases.HELLOS + phrases.BUSINESSES
-            for line in _conversation(phrase)
-        ),
+        *(line for phrase in phrases.HELLOS + phrases.BUSINESSES for line in _conversation(phrase)),
     ]
     with ThreadPoolExecutor(max_workers=4) as pool:
         spoken = dict(zip(wanted, pool.map(_speak, wanted), strict=True))
@@ -172,18 +183,12 @@ def _speak(phrase: Phrase) -> Samples:
     """Return one text as 8 kHz samples, silence trimmed at both ends, levelled."""
     with tempfile.TemporaryDirectory(prefix="siplab-") as folder:
         spoken, narrow = Path(folder) / "spoken.wav", Path(folder) / "narrow.raw"
-        _run(
-            ["espeak-ng", "-v", phrase.voice, "-p", str(phrase.pitch), "-s", str(phrase.speed)]
-            + ["-w", str(spoken), phrase.text],
-            phrase,
-        )
-        _run(
-            ["sox", "-R", str(spoken), "-t", "raw", "-r", str(RATE), "-e", "signed", "-b", "16"]
-            + ["-c", "1", str(narrow), "highpass", "200"]
-            # The telephone band, and no dead air before the first or after the last syllable.
-            + ["silence", "1", "0.01", "0.5%", "reverse", "silence", "1", "0.01", "0.5%", "reverse"],
-            phrase,
-        )
+        voice = ["-v", phrase.voice, "-p", str(phrase.pitch), "-s", str(phrase.speed)]
+        _run(["espeak-ng", *voice, "-w", str(spoken), phrase.text], phrase)
+        raw = ["-t", "raw", "-r", str(RATE), "-e", "signed", "-b", "16", "-c", "1"]
+        # The telephone band, and no dead air before the first or after the last syllable.
+        trim = ["silence", "1", "0.01", "0.5%", "reverse"]
+        _run(["sox", "-R", str(spoken), *raw, str(narrow), "highpass", "200", *trim, *trim], phrase)
         samples = np.fromfile(narrow, dtype="<i2").astype(np.float64)
     if not samples.size:
         message = f"espeak-ng said nothing in voice {phrase.voice}: is espeak-ng-data installed?"
@@ -192,7 +197,7 @@ def _speak(phrase: Phrase) -> Samples:
 
 
 def _run(command: list[str], phrase: Phrase) -> None:
-    finished = subprocess.run(  # noqa: S603 - fixed programs, our own texts
+    finished = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=_SPEAKING_TIMEOUT_S
     )
     if finished.returncode:
