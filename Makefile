@@ -32,11 +32,12 @@ pjsua2: PJSUA2 += --rebuild
 pjsua2: setup ## (Re)build the SIP stack, PJSIP with room for 1000 calls, and install it
 
 check: setup ## Check format, lint, types and import contracts
-	@$(BIN)/ruff format --check --quiet $(SOURCES) || \
-	    { echo "error: format differs in the files above; run make format" >&2; exit 1; }
-	@$(BIN)/ruff check --quiet $(SOURCES)
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo
+	@failed=; \
+	$(BIN)/ruff format --check --quiet $(SOURCES) || failed="$$failed format (make format)"; \
+	$(BIN)/ruff check --quiet $(SOURCES) || failed="$$failed lint"; \
+	$(BIN)/mypy --no-error-summary || failed="$$failed types"; \
+	contracts=$$($(BIN)/lint-imports --no-logo) || { echo "$$contracts"; failed="$$failed contracts"; }; \
+	if [ -n "$$failed" ]; then echo "error: check failed:$$failed" >&2; exit 1; fi
 	@echo "check: format, lint, types and import contracts are in order"
 
 format: setup ## Format the code and apply the linter's safe fixes

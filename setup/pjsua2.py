@@ -159,7 +159,7 @@ def prepare(source: Path, log: Path, *, tested: bool) -> None:
         except SetupError:
             if tested:
                 raise
-            say(f"  warning: {patch.name} does not fit this PJSIP; screening hears audio late")
+            say(f"\n  warning: {patch.name} does not fit this PJSIP and is left out")
         else:
             run(apply, log=log, cwd=source)
 
