@@ -24,8 +24,12 @@ from pacing.types import History
 
 DEFAULT_ANSWER_RATE = 0.25
 _PRIOR_CALLS = 6.0
+_MEMORY = 200.0
+_MEMORY_ANSWERED = 40.0
+_ROUNDS = 3
 _LEAST, _MOST = 0.005, 0.95
 _NEVER = 1e-12
+_LEAST_STILL = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,71 +58,89 @@ class AnswerModel:
 
 
 def fit_answers(history: History, rung_s: Floats, *, ring_timeout_s: float) -> AnswerModel:
-    """Return the answer model that fits *history* and the calls pending for *rung_s* seconds."""
+    """Return the answer model that fits *history* and the calls pending for *rung_s* seconds.
+
+    Rate and ring laws depend on each other through the pending calls, so they are fitted in turn,
+    from the prior rate on: starting from answered / resolved would start inside the trap.
+    """
     prior = history.answer_rate_prior
     prior = DEFAULT_ANSWER_RATE if prior is None else min(max(prior, _LEAST), _MOST)
-    nothing = np.empty(0)
-    live = learn(
-        Duration.RING_LIVE,
-        history.ring_live,
-        running_s=nothing,
-        weights=nothing,
-        ring_timeout_s=ring_timeout_s,
-    )
-    other = learn(
-        Duration.RING_OTHER,
-        history.ring_other,
-        running_s=nothing,
-        weights=nothing,
-        ring_timeout_s=ring_timeout_s,
-    )
     answered = _PRIOR_CALLS * prior + history.live
     unanswered = _PRIOR_CALLS * (1 - prior) + history.not_live
-    alive, alive_other = live.survival(rung_s), other.survival(rung_s)
-    p = most_likely_rate(answered, unanswered, alive, alive_other)
-    if rung_s.size:
-        will_answer = p * alive / np.maximum(p * alive + (1 - p) * alive_other, _NEVER)
-        live = learn(
-            Duration.RING_LIVE,
-            history.ring_live,
-            running_s=rung_s,
-            weights=will_answer,
-            ring_timeout_s=ring_timeout_s,
-        )
-        other = learn(
-            Duration.RING_OTHER,
-            history.ring_other,
-            running_s=rung_s,
-            weights=1 - will_answer,
-            ring_timeout_s=ring_timeout_s,
+    remembered = memory(rung_s.size, answered / (answered + unanswered))
+    youngest_first = np.argsort(rung_s, kind="stable")
+    rung_s = rung_s[youngest_first]
+    weights = _recency(np.ones(rung_s.size), remembered)
+    pending = float(weights.sum())
+    p = (answered + prior * pending) / (answered + unanswered + pending)
+    will_answer = np.full(rung_s.size, p)
+    rounds = _ROUNDS if rung_s.size else 1
+    while True:
+        live, other = (
+            learn(
+                duration,
+                histogram,
+                running_s=rung_s,
+                weights=weights * share,
+                ring_timeout_s=ring_timeout_s,
+            )
+            for duration, histogram, share in (
+                (Duration.RING_LIVE, history.ring_live, will_answer),
+                (Duration.RING_OTHER, history.ring_other, 1 - will_answer),
+            )
         )
         alive, alive_other = live.survival(rung_s), other.survival(rung_s)
-        p = most_likely_rate(answered, unanswered, alive, alive_other)
-    return AnswerModel(p, answered + unanswered, live, other)
+        p = most_likely_rate(answered, unanswered, alive, alive_other, weights=weights)
+        rounds -= 1
+        if rounds == 0:
+            return AnswerModel(p, answered + unanswered, live, other)
+        still = np.maximum(p * alive + (1 - p) * alive_other, _NEVER)
+        will_answer = p * alive / still
+        weights = _recency(still, remembered)
+
+
+def memory(in_flight: int, p: float) -> float:
+    """Return how many resolved calls the answer rate remembers with *in_flight* calls pending.
+
+    The rarer answers are, the longer: a rate known from ten answers is off by a third.
+    """
+    return max(_MEMORY, _MEMORY_ANSWERED / max(p, _LEAST), 1.5 * in_flight)
 
 
 def most_likely_rate(
-    answered: float, unanswered: float, alive_live: Floats, alive_other: Floats
+    answered: float, unanswered: float, alive_live: Floats, alive_other: Floats, *, weights: Floats
 ) -> float:
     """Return the p that maximises the posterior, pending calls counted as what they may become.
 
     `answered` and `unanswered` are resolved calls with the prior's pseudo-calls included; the
-    arrays hold S_R and S_N at each pending call's elapsed time.
+    arrays hold S_R, S_N and the weight of each pending call.
     """
     low, high = _LEAST, _MOST
     difference = alive_live - alive_other
     p = min(max(answered / (answered + unanswered), low), high)
     for _ in range(40):
         ratio = difference / np.maximum(alive_other + p * difference, _NEVER)
-        slope = answered / p - unanswered / (1 - p) + float(ratio.sum())
+        slope = answered / p - unanswered / (1 - p) + float(weights @ ratio)
         if slope > 0:
             low = p
         else:
             high = p
-        bend = answered / p**2 + unanswered / (1 - p) ** 2 + float((ratio * ratio).sum())
+        bend = answered / p**2 + unanswered / (1 - p) ** 2 + float(weights @ (ratio * ratio))
         step = p + slope / bend
         step = step if low < step < high else (low + high) / 2
-        if abs(step - p) < 1e-7:
+        if abs(step - p) < 1e-6:
             return step
         p = step
     return p
+
+
+def _recency(still: Floats, remembered: float) -> Floats:
+    """Return the weight of each pending call, youngest first: older, less of it remembered.
+
+    Resolved calls fade with each later one; pending calls of full weight beside them would count
+    the long, mostly unanswered rings twice and pull the rate down by a tenth. A call that is
+    `still` pending with this probability stands for 1 / still calls dialed when it was.
+    """
+    dialed_since = np.cumsum(1.0 / np.maximum(still, _LEAST_STILL))
+    weights: Floats = np.exp(-dialed_since / remembered)
+    return weights

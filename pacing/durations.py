@@ -120,7 +120,7 @@ def learn(
 
 
 def _running_exposure(running_s: Floats, weights: Floats, width: float, bins: int) -> Floats:
-    """Return the exposure of durations still running: 1 for each bin survived, a part of the last."""
+    """Return the exposure of running durations: 1 per bin survived, a part of the last."""
     at = np.maximum(running_s, 0.0) / width
     reached = np.minimum(at.astype(np.int64), bins)
     whole: Floats = np.bincount(reached, weights=weights, minlength=bins + 1).astype(np.float64)

@@ -14,24 +14,27 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
+from math import exp, isfinite
 from typing import Any, Self
 
 import numpy as np
 
+from pacing.answer_rate import memory
 from pacing.durations import GRID, Duration, Floats
 from pacing.threshold import PRIOR_LOSS_RATE
 from pacing.types import Histogram, History
 
 STATE_VERSION = 1
 
-_KEEP: dict[Duration, float] = {
-    Duration.RING_LIVE: 0.999,
-    Duration.RING_OTHER: 0.9995,
-    Duration.TALK: 0.999,
-    Duration.WRAP_UP: 0.999,
+_MEMORY: dict[Duration, float] = {
+    Duration.RING_LIVE: 1000.0,
+    Duration.RING_OTHER: 2000.0,
+    Duration.TALK: 5000.0,
+    Duration.WRAP_UP: 5000.0,
 }
-_ANSWER_MEMORY = 200.0
+"""How many durations are remembered; many more than ever run at once, or those count twice."""
+_FIRST_RING_S = 15.0
+_KEEP_RING = 0.99
 _KEEP_LOSSES = 0.998
 _KEEP_THETA = 0.97
 _PRIOR_RISKED = 20 * 0.03
@@ -71,6 +74,7 @@ class Learner:
         """Start knowing nothing; `answer_rate_prior` is the list's own history if there is one."""
         self.answer_rate_prior = answer_rate_prior
         self._tallies = {duration: _Tally(duration) for duration in Duration}
+        self._ring_s = _FIRST_RING_S
         self._live = 0.0
         self._not_live = 0.0
         self._dialed = 0
@@ -98,17 +102,24 @@ class Learner:
     def observe_end(self, end: RingEnd, ring_s: float, *, in_flight: int = 0) -> None:
         """Count a call that rang *ring_s* seconds; *in_flight* others are still ringing.
 
-        Memory is longer with many calls in flight, since their ends come in bunches.
+        A call counts by when it was dialed: the longer it rang, the more calls were dialed since
+        (in_flight * ring_s / mean ring, by Little's law). Without that, long rings would weigh
+        more than short ones dialed at the same time, and those are rarely live.
         """
-        keep = 1 - 1 / max(_ANSWER_MEMORY, 1.5 * in_flight)
-        self._live *= keep
-        self._not_live *= keep
+        resolved = self._live + self._not_live
+        rate = (1 + self._live) / (4 + resolved)
+        remembered = memory(in_flight, rate)
+        dialed_since = in_flight * max(0.0, ring_s) / self._ring_s
+        self._ring_s = _KEEP_RING * self._ring_s + (1 - _KEEP_RING) * max(1.0, ring_s)
+        self._live *= 1 - 1 / remembered
+        self._not_live *= 1 - 1 / remembered
+        weight = exp(-dialed_since / remembered)
         if end is RingEnd.LIVE:
-            self._live += 1
-            self._tallies[Duration.RING_LIVE].add(ring_s, ended=True)
+            self._live += weight
+            self._tallies[Duration.RING_LIVE].add(ring_s, ended=True, running=in_flight)
         else:
-            self._not_live += 1
-            self._tallies[Duration.RING_OTHER].add(ring_s, ended=True)
+            self._not_live += weight
+            self._tallies[Duration.RING_OTHER].add(ring_s, ended=True, running=in_flight)
 
     def observe_answered(self, *, abandoned: bool, theta_at_dial: float | None = None) -> None:
         """Count a person who answered; losses per unit of threshold give kappa.
@@ -151,6 +162,7 @@ class Learner:
             {
                 "version": STATE_VERSION,
                 "answer_rate_prior": self.answer_rate_prior,
+                "ring_s": self._ring_s,
                 "live": self._live,
                 "not_live": self._not_live,
                 "dialed": self._dialed,
@@ -171,6 +183,7 @@ class Learner:
                 raise LearnerStateError(message)
             prior, theta = state["answer_rate_prior"], state["theta"]
             learner = cls(answer_rate_prior=None if prior is None else _amount(prior))
+            learner._ring_s = max(1.0, _amount(state["ring_s"]))
             learner._live = _amount(state["live"])
             learner._not_live = _amount(state["not_live"])
             learner._dialed = int(_amount(state["dialed"]))
@@ -200,17 +213,18 @@ class _Tally:
 
     def __init__(self, duration: Duration) -> None:
         self._width, self._bins = GRID[duration]
-        self._keep = _KEEP[duration]
+        self._memory = _MEMORY[duration]
         self._events: Floats = np.zeros(self._bins)
         self._exposed: Floats = np.zeros(self._bins)
         self._histogram: Histogram | None = None
 
-    def add(self, duration_s: float, *, ended: bool) -> None:
+    def add(self, duration_s: float, *, ended: bool, running: int = 0) -> None:
         # Two clocks may make a short duration slightly negative; that is 0, not an error.
         at = max(0.0, duration_s) / self._width
         last = int(min(at, self._bins))
-        self._events *= self._keep
-        self._exposed *= self._keep
+        keep = 1 - 1 / max(self._memory, 10.0 * running)
+        self._events *= keep
+        self._exposed *= keep
         self._exposed[:last] += 1
         if last < self._bins:
             self._exposed[last] += 1 if ended else at - last

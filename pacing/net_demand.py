@@ -5,8 +5,8 @@ own, so the difference X is a Poisson-binomial minus a Poisson-binomial. Its cha
 is a product of (1 + p z), z = exp(it) - 1, and a tail probability is a dot product with it (the
 DFT method of Hong, 2013, Computational Statistics & Data Analysis 59). Probabilities are first
 rounded to one of `_LEVELS` levels, so equal ones become one power: the cost then does not grow
-with the team, and no normal approximation is needed at any size. Rounding keeps order, hence one more
-free agent can never look worse; it moves a probability by less than 0.0016.
+with the team, and no normal approximation is needed at any size. Rounding keeps order, hence one
+more free agent can never look worse; it moves a probability by less than 0.0016.
 
 The answer rate itself is only an estimate. If it is wrong, all calls are wrong together, so its
 relative standard deviation d adds a variance v = (d * expected answers)^2: a symmetric Skellam

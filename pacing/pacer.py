@@ -16,7 +16,7 @@ from pacing.guard import Restraint, WindowStanding, restraint, stand
 from pacing.predictive import Outlook, look_ahead
 from pacing.types import Bound, Decision, GuardMode, Mode, Snapshot
 
-Evidence = dict[str, float | int | str | None | list[float]]
+Evidence = dict[str, float | int | str | list[float] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,7 @@ def _expectations(outlook: Outlook, originate: int, bound: Bound) -> Evidence:
         "p_hat": outlook.answers.p,
         "p_doubt": outlook.answers.doubt,
         "moments_s": outlook.moments_s.tolist(),
-        "expected_answers": (
-            outlook.expected_answers + originate * outlook.net.per_call
-        ).tolist(),
+        "expected_answers": (outlook.expected_answers + originate * outlook.net.per_call).tolist(),
         "expected_free": outlook.expected_free.tolist(),
         "loss_last_call": last,
         "loss_next_call": outlook.loss(originate),

@@ -6,8 +6,8 @@ then plus the time a person may wait:
 
     L(k) = 1/4 sum over j of P[X_k(s_j) >= 0]
 
-is the probability that the next call, if a person answers it, finds no agent. L increases with k, and
-the answer is the number of k with L(k) <= theta (`threshold.py`).
+is the probability that the next call, if a person answers it, finds no agent. L increases with k,
+and the answer is the number of k with L(k) <= theta (`threshold.py`).
 """
 
 from __future__ import annotations

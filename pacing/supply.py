@@ -24,7 +24,7 @@ _NEVER = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supply:
-    """`ready_now` whole agents, and per moment the chance of each other agent: (moments, agents)."""
+    """`ready_now` whole agents, and each other agent's chance per moment: (moments, agents)."""
 
     ready_now: int
     chances: Floats

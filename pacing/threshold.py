@@ -24,6 +24,7 @@ from pacing.types import History, Snapshot, WindowCount
 PRIOR_LOSS_RATE = 0.5
 _LEAST, _MOST = 1e-4, 0.6
 _SHORTEST = 50.0
+_RESERVE = 3.0
 _LOSS_RATE_RANGE = (0.05, 10.0)
 _DAY_S = 86_400.0
 
@@ -62,12 +63,15 @@ def loss_rate(history: History) -> float:
 
 def _affordable(window: WindowCount, *, answers_ahead: float) -> float:
     """Return the share of coming answered calls that *window* may lose."""
-    target = min(window.target_ppm, window.limit_ppm) / PPM
+    limit = window.limit_ppm / PPM
+    target = min(window.target_ppm / PPM, limit)
     surplus = target * window.answered - window.abandoned
     horizon = float(window.answered)
     if surplus < 0:
         horizon = min(horizon, answers_ahead)
-    rate = target + surplus / max(horizon, _SHORTEST)
+    correction = surplus / max(horizon, _SHORTEST)
+    reserve = limit * window.answered - window.abandoned - _RESERVE
+    rate = target + min(correction, reserve / _SHORTEST)
     return min(max(rate, 0.0), 3 * target)
 
 

@@ -41,7 +41,7 @@ class DayResult:
     most_in_flight: int
     bounds: dict[Bound, int]
     worst_abandonment: tuple[int, int]
-    """(abandoned, answered) of the first window when its share was highest, from 200 answered on."""
+    """(abandoned, answered) when the first window's share was highest, from 200 answered on."""
 
     @property
     def occupancy(self) -> float:

@@ -1,0 +1,102 @@
+"""The count distribution behind the rule, against plain convolution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pacing.net_demand import NetDemand
+
+Floats = NDArray[np.float64]
+
+
+def convolved(demand: Floats, supply: Floats, new: int, q: float) -> tuple[Floats, int]:
+    """Return the distribution of X for one moment and its lowest value, by convolution."""
+    chances = np.ones(1)
+    for p in (*demand, *[q] * new):
+        chances = np.convolve(chances, [1 - p, p])
+    for p in supply:
+        chances = np.convolve(chances, [p, 1 - p])
+    return chances, -len(supply)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_tail_equals_convolution(seed: int) -> None:
+    """
+    Tail probabilities agree with the exact Poisson-binomial to two thousandths.
+    """
+    rng = np.random.default_rng(seed)
+    demand, supply = rng.random((2, 17)) ** 2, rng.random((2, 23)) ** 2
+    q = rng.random(2)
+    net = NetDemand(demand, supply, q, doubt=0.0, most=12)
+
+    for new in (0, 1, 7, 12):
+        for moment in range(2):
+            chances, lowest = convolved(demand[moment], supply[moment], new, q[moment])
+            expected = [chances[max(0, x - lowest) :].sum() for x in range(-25, 31)]
+            got = [net.at_least(x, new)[moment] for x in range(-25, 31)]
+            assert expected == pytest.approx(got, abs=2e-3)
+
+
+def test_certain_and_impossible_events() -> None:
+    """
+    Probabilities of exactly 0, 1/2 and 1 are handled like all others.
+    """
+    demand = np.array([[1.0, 1.0, 0.5, 0.0]])
+    net = NetDemand(demand, np.array([[1.0]]), np.array([0.5]), doubt=0.0, most=2)
+
+    assert 1.0 == pytest.approx(net.at_least(1, 0)[0], abs=1e-9)
+    assert 0.5 == pytest.approx(net.at_least(2, 0)[0], abs=2e-3)
+    assert 0.75 == pytest.approx(net.at_least(2, 1)[0], abs=2e-3)
+    assert 0.0 == pytest.approx(net.at_least(5, 2)[0], abs=1e-9)
+
+
+def test_nobody_and_nothing() -> None:
+    """
+    Without calls and agents the difference is surely zero.
+    """
+    nothing = np.empty((3, 0))
+    net = NetDemand(nothing, nothing, np.zeros(3), doubt=0.0, most=1)
+
+    assert [1.0] * 3 == pytest.approx(net.at_least(0, 0))
+    assert [0.0] * 3 == pytest.approx(net.at_least(1, 0))
+    assert 0 == net.quantile(0.999, 0)
+
+
+def test_quantile_is_where_the_tail_falls_under_one_in_a_thousand() -> None:
+    """
+    The quantile is the smallest count passed with a probability of at most 0.1 %.
+    """
+    rng = np.random.default_rng(3)
+    net = NetDemand(rng.random((4, 30)), rng.random((4, 20)), rng.random(4), doubt=0.1, most=9)
+    quantile = net.quantile(0.999, 5)
+
+    assert net.at_least(quantile + 1, 5).max() <= 0.001
+    assert net.at_least(quantile, 5).max() > 0.001
+
+
+def test_doubt_about_the_answer_rate_widens_the_distribution() -> None:
+    """
+    If the answer rate may be wrong, many answers at once are likelier, few are too.
+    """
+    demand, supply = np.full((1, 100), 0.3), np.empty((1, 0))
+    sure = NetDemand(demand, supply, np.array([0.3]), doubt=0.0, most=1)
+    unsure = NetDemand(demand, supply, np.array([0.3]), doubt=0.3, most=1)
+
+    assert unsure.at_least(40, 0)[0] > 5 * sure.at_least(40, 0)[0]
+    assert unsure.at_least(20, 0)[0] < sure.at_least(20, 0)[0]
+
+
+def test_large_team() -> None:
+    """
+    Thousands of agents and calls cost no accuracy: the tail is still the exact one.
+    """
+    rng = np.random.default_rng(5)
+    demand, supply = rng.random((1, 3000)) * 0.3, rng.random((1, 2000)) * 0.2
+    net = NetDemand(demand, supply, np.array([0.2]), doubt=0.0, most=500)
+    chances, lowest = convolved(demand[0], supply[0], 0, 0.2)
+    middle = round(float(demand.sum() - supply.sum()))
+
+    for x in (middle - 60, middle, middle + 25, middle + 60):
+        assert chances[x - lowest :].sum() == pytest.approx(net.at_least(x, 0)[0], abs=2e-3)
