@@ -63,6 +63,7 @@ class Thresholds:
     likely_person: float = 0.5
     likely_gap_s: float = 0.6
     forced_gap_s: float = 1.0
+    unclear_gap_s: float = 1.3
     """Nobody waits longer than this after speech ends: unsure goes to the agent."""
     silence_s: float = 4.0
     listen_s: float = 8.0
@@ -294,9 +295,9 @@ class DetectorBank:
         early = (gap_s >= limits.person_gap_s) & (p <= limits.person)
         early |= (gap_s >= limits.likely_gap_s) & (p <= limits.likely_person)
         conclude(open_ & spoken & early, _PERSON, "short_answer")
-        forced = listening & spoken & (gap_s >= limits.forced_gap_s)
-        conclude(forced & (p <= limits.likely_person), _PERSON, "long_answer")
-        conclude(forced & (p > limits.likely_person), _NOT_SURE, "unclear")
+        forced = open_ & spoken & (gap_s >= limits.forced_gap_s) & (p <= limits.likely_person)
+        conclude(forced, _PERSON, "long_answer")
+        conclude(listening & spoken & (gap_s >= limits.unclear_gap_s), _NOT_SURE, "unclear")
         conclude(listening & ~spoken & (heard_s >= limits.silence_s), _SILENCE, "nothing_said")
         conclude(listening & (heard_s >= limits.listen_s), _NOT_SURE, "unclear")
         self._state[rows] = state

@@ -29,7 +29,7 @@ _STEADY_HZ, _STEADY_DB, _STEADY_SHARE, _STEADY_RUN = 12.0, 3.0, 0.94, 3
 _TONE_HZ, _TONE_SHARE = 25.0, 0.85
 _SIT_BANDS = np.array([[890, 1010], [1340, 1460], [1740, 1830], [0, 0]], np.float32)
 _SIT_FRAMES, _SIT_GAP = 8, 10
-_BEEP_FRAMES, _BEEP_QUIET = 6, 10
+_BEEP_FRAMES, _BEEP_REST = 8, 3
 _BURST_SHORTEST, _BURST_LONGEST, _LULL_LONGEST = 8, 36, 36
 
 
@@ -62,8 +62,7 @@ class Tracks:
     sit_stage: Counts
     sit_count: Counts
     sit_idle: Counts
-    quiet_after_beep: Counts  # -1: no beep is pending
-    beeps: Counts
+    beeps: Counts  # pure tones that came after speech
     beep_end: Counts  # frame after the latest beep, -1 before
     burst: Counts  # frames of the present burst of a progress tone, and of the lull since
     lull: Counts
@@ -82,7 +81,7 @@ class Tracks:
         """Forget what these streams have heard."""
         for name in self.__slots__:
             getattr(self, name)[rows] = 0
-        for column in (self.onset, self.last, self.quiet_after_beep, self.beep_end):
+        for column in (self.onset, self.last, self.beep_end):
             column[rows] = -1
         self.floor_db[rows] = _FLOOR_LOW + 15
         self.top_db[rows] = _OVER_SILENCE
@@ -131,7 +130,7 @@ class Tracks:
         self._hear_speech(frames, sounding, moved)
         self._hear_fax(frames)
         self._hear_special_information(frames)
-        self._hear_beep(frames, sounding, moved)
+        self._hear_beep(frames, moved)
         self._hear_bursts(frames, sounding, low, high)
         self.low_hz[:], self.high_hz[:], self.level_db[:] = low, high, heard
         self.frames += 1
@@ -192,23 +191,19 @@ class Tracks:
         self.sit_stage[lost] = 0
         self.sit_count[lost] = 0
 
-    def _hear_beep(self, frames: Frames, sounding: Facts, moved: Levels) -> None:
+    def _hear_beep(self, frames: Frames, moved: Levels) -> None:
         pure = (
             (frames.share > _TONE_SHARE)
             & (frames.peak_hz > 350)  # Hz
             & (frames.peak_hz < 2300)  # Hz
             & (frames.level_db > -42)  # dB
         )
-        same = pure & (moved < _TONE_HZ)
-        ended = ~same & (self.single >= _BEEP_FRAMES) & (self.speech > 0)
-        self.single[:] = np.where(same, self.single + 1, 0)
-        pending = (self.quiet_after_beep >= 0) & ~sounding
-        self.quiet_after_beep[:] = np.where(
-            ended, 0, np.where(pending, self.quiet_after_beep + 1, -1)
-        )
-        self.beep_end[:] = np.where(ended, self.frames, self.beep_end)
-        sure = self.quiet_after_beep == _BEEP_QUIET
-        self.beeps += sure
+        self.single[:] = np.where(pure & (moved < _TONE_HZ), self.single + 1, 0)
+        # A vowel may be as pure, but it stands in the middle of speech: a beep comes after it.
+        after = (self.last >= 0) & (self.frames - self.last >= _BEEP_FRAMES + _BEEP_REST)
+        self.beeps += after & (self.single == _BEEP_FRAMES)
+        going_on = (self.beeps > 0) & (self.single >= _BEEP_FRAMES)
+        self.beep_end[:] = np.where(going_on, self.frames + 1, self.beep_end)
 
     def _hear_bursts(self, frames: Frames, sounding: Facts, low: Levels, high: Levels) -> None:
         """Count bursts alike: 0.16-0.72 s of a 300-700 Hz tone or pair, as long a lull (E.180)."""
