@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from campaigns.errors import UserError
 from campaigns.model import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # How long the loop sleeps between polls: an answer waits at most this long to be noticed.
 POLL_S = 0.002
@@ -61,7 +62,8 @@ class Endpoint:
         # A screening or database step in Python must not hold the media thread's callbacks long.
         sys.setswitchinterval(1e-4)
         self.pj = pj.Endpoint()
-        self.pj.libCreate()
+        with _quiet():
+            self.pj.libCreate()
         config = pj.EpConfig()
         self.capacity = min(int(config.uaConfig.maxCalls), wanted_calls)
         config.logConfig.level = 0
@@ -158,3 +160,18 @@ class Endpoint:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._polling
         self.pj.libDestroy()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep PJSIP's first lines off standard output: its log level can only be set after them."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(nowhere)
+        os.close(kept)
