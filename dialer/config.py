@@ -172,7 +172,7 @@ class Config(BaseSettings):
                 f"lines = {self.lines} needs at least {need} ports"
             )
         last = self.sip_port + self.lines * PORTS_PER_LINE_PROCESS - 1
-        if last > 65_535:  # noqa: PLR2004 - the last port there is
+        if last > 65_535:
             raise ValueError(
                 f"sip_port {self.sip_port} leaves no room for {self.lines} line processes: "
                 f"permitted up to {65_536 - self.lines * PORTS_PER_LINE_PROCESS}"

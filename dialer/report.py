@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from campaigns.errors import UserError
 from campaigns.rules import profiles
-from campaigns.stores.database import Pool
 
 if TYPE_CHECKING:
-    PooledConnection = PoolConnectionProxy[asyncpg.Record]
+    from campaigns.stores.database import Connection, Pool
 
 DEFINITIONS: Mapping[str, str] = {
     "abandonment": "answered by a person and not given to an agent in time / answered by a person",
@@ -275,7 +273,7 @@ async def read_report(
         return await _read(connection, campaign)
 
 
-async def _read(connection: PooledConnection, campaign: asyncpg.Record) -> CampaignReport:
+async def _read(connection: Connection, campaign: asyncpg.Record) -> CampaignReport:
     period = (campaign["id"], campaign["since"], campaign["until"])
     totals = await connection.fetchrow(_TOTALS.format(spreads=_spread_columns()), *period)
     assert totals is not None  # noqa: S101 - an aggregate without GROUP BY has one row
@@ -343,7 +341,7 @@ def _spread(row: asyncpg.Record, name: str) -> Spread:
 
 
 async def _read_agents(
-    connection: PooledConnection, period: tuple[UUID, datetime, datetime]
+    connection: Connection, period: tuple[UUID, datetime, datetime]
 ) -> tuple[AgentReport, ...]:
     calls: dict[UUID, int] = {}
     said: dict[UUID, dict[str, int]] = {}
@@ -372,7 +370,7 @@ async def _read_agents(
     )
 
 
-async def _read_leads(connection: PooledConnection, campaign_id: UUID) -> LeadReport:
+async def _read_leads(connection: Connection, campaign_id: UUID) -> LeadReport:
     rows = await connection.fetch(_LEADS, campaign_id)
     done: dict[str, int] = {}
     for row in rows:

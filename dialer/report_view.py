@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
@@ -37,8 +38,15 @@ def render(report: CampaignReport) -> RenderableType:
     return Group(*parts)
 
 
-def _grid(title: str | None = None) -> Table:
-    return Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
+def _grid(title: str | None = None, *, headed: bool = True) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+        show_header=headed,
+    )
 
 
 def _share(value: float | None) -> str:
@@ -47,7 +55,7 @@ def _share(value: float | None) -> str:
 
 def _totals(report: CampaignReport) -> Table:
     ledger = report.abandonment
-    rows = _grid()
+    rows = _grid(headed=False)
     rows.add_column()
     rows.add_column(justify="right")
     rows.add_column(style="dim")
@@ -138,7 +146,7 @@ def _agents(report: CampaignReport) -> Table:
 
 def _leads(report: CampaignReport) -> Table:
     leads = report.leads
-    rows = _grid("Leads")
+    rows = _grid("Leads", headed=False)
     rows.add_column()
     rows.add_column(justify="right")
     rows.add_row("on active lists", str(leads.total))
@@ -160,3 +168,17 @@ def _definitions() -> Table:
     for name, definition in DEFINITIONS.items():
         rows.add_row(name.replace("_", " "), definition)
     return rows
+
+
+def as_json(report: CampaignReport) -> dict[str, object]:
+    """Return the report as values a program reads, rates and definitions included."""
+    values = dataclasses.asdict(report)
+    values["answer_rate"] = report.answer_rate
+    values["contact_rate"] = report.contact_rate
+    values["abandonment"]["rate_ppm"] = report.abandonment.rate_ppm
+    values["leads"]["penetration"] = report.leads.penetration
+    for agent, row in zip(report.agents, values["agents"], strict=True):
+        row["occupancy"] = agent.occupancy
+        row["handle_time_s"] = agent.handle_time_s
+    values["definitions"] = dict(DEFINITIONS)
+    return values

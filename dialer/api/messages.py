@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from campaigns.model import AgentState, Disposition
+from campaigns.model import Disposition
 
 # An agent's message is small: anything larger is a mistake or an attack.
 LONGEST_MESSAGE = 8192
@@ -22,6 +23,7 @@ class Close(IntEnum):
     """Why the server closed the socket (RFC 6455 §7.4.2: 4000-4999 are the application's)."""
 
     GOING_AWAY = 1001
+    TRY_LATER = 1013
     UNREADABLE = 4400
     BAD_TOKEN = 4401
     HELLO_TIMEOUT = 4408
@@ -75,10 +77,14 @@ class Pause(_Said):
 
 
 class Dispose(_Said):
-    """What came of the call; in wrap-up it also makes me ready."""
+    """What came of the call; in wrap-up it also makes me ready.
+
+    `attempt_id` says which call, so that a key pressed late never lands on the next one.
+    """
 
     type: Literal["dispose"]
     disposition: Disposition
+    attempt_id: UUID | None = None
     note: str | None = Field(default=None, max_length=LONGEST_NOTE)
 
 
@@ -112,7 +118,7 @@ class Unreadable(Exception):
 
 
 def read(text: str) -> Said:
-    """Return the message in *text*; raises `Unreadable` with a sentence for the writer of a desk."""
+    """Return the message in *text*; raises `Unreadable` with a sentence for a desk's author."""
     try:
         return _SAID.validate_json(text)
     except ValidationError as error:
@@ -129,37 +135,6 @@ def _what_is_wrong(kind: str, where: tuple[int | str, ...], message: str) -> str
         return f"disposition must be one of {', '.join(Disposition)}."
     key = ".".join(str(part) for part in where[1:]) or "The message"
     return f"{key}: {message}."
-
-
-def state_message(
-    *,
-    agent: str,
-    display_name: str,
-    campaigns: list[str],
-    logged_in: bool,
-    state: AgentState,
-    since: str | None,
-    reason: str | None,
-    pause_requested: str | None,
-    log_out_requested: bool,
-    wrap_up_until: str | None,
-    now: str,
-) -> dict[str, Any]:
-    """Return the `state` message; `now` lets a screen whose clock is wrong still count right."""
-    return {
-        "type": "state",
-        "agent": agent,
-        "display_name": display_name,
-        "campaigns": campaigns,
-        "logged_in": logged_in,
-        "state": state.value,
-        "since": since,
-        "reason": reason,
-        "pause_requested": pause_requested,
-        "log_out_requested": log_out_requested,
-        "wrap_up_until": wrap_up_until,
-        "now": now,
-    }
 
 
 def error_message(problem: Problem, sentence: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class _Record:
 
 
 class Throttle:
-    """Remembers failed log-ins by address; `clock` gives monotonic seconds."""
+    """Remembers wrong tokens by address; `clock` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -49,7 +49,3 @@ class Throttle:
         self._records[address] = record
         while len(self._records) > MOST_ADDRESSES:
             self._records.popitem(last=False)
-
-    def succeeded(self, address: str) -> None:
-        """Forget what *address* got wrong."""
-        self._records.pop(address, None)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dialer.cli import services
+from dialer.cli import agents, campaign, dnc, leads, report, services, trunk
 from dialer.cli.session import Session, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["app", "main"]
+
+CALLING = "Calling people"
 
 app = typer.Typer(
     name="dialer",
@@ -25,6 +27,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with `dialer doctor`, then the tutorial in docs/.",
 )
+app.add_typer(campaign.app, name="campaign", rich_help_panel=CALLING)
+app.add_typer(leads.app, name="leads", rich_help_panel=CALLING)
+app.add_typer(agents.app, name="agents", rich_help_panel=CALLING)
+app.add_typer(dnc.app, name="dnc", rich_help_panel=CALLING)
+app.add_typer(trunk.app, name="trunk", rich_help_panel=CALLING)
+app.add_typer(report.app, name="report", rich_help_panel=CALLING)
 services.add_to(app)
 
 

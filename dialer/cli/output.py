@@ -28,7 +28,7 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def plain(value: Any) -> Any:  # noqa: PLR0911 - one return per kind of value
+def plain(value: Any) -> Any:
     """Return *value* as what JSON can hold: RFC 3339 times in UTC, seconds, ids as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {

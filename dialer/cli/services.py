@@ -28,14 +28,14 @@ def serve(context: typer.Context) -> None:
     Migrates the database and syncs the trunks of the settings file first. Ctrl-C lets
     conversations finish (drain_s), a second one ends them.
     """
-    from dialer import serve as service  # noqa: PLC0415 - loads the SIP stack
+    from dialer import serve as service
 
     asyncio.run(service.serve(session.of(context).config))
 
 
 def api(context: typer.Context) -> None:
     """Run the HTTP and WebSocket server on loopback."""
-    from dialer.api import process  # noqa: PLC0415 - aiohttp is slow to import
+    from dialer.api import process
 
     config = _ready(context)
     asyncio.run(process.run(config))
@@ -43,7 +43,7 @@ def api(context: typer.Context) -> None:
 
 def engine(context: typer.Context) -> None:
     """Run an engine: it paces the campaigns it holds a lease on, beside other engines."""
-    from dialer.engine import run_engine  # noqa: PLC0415 - numpy and scipy are slow to import
+    from dialer.engine import run_engine
 
     config = _ready(context)
     asyncio.run(run_engine(config))
@@ -56,7 +56,7 @@ def lines(
     ] = 0,
 ) -> None:
     """Run a line process: one SIP endpoint with customer legs, agent legs and audio."""
-    from dialer.lines import process  # noqa: PLC0415 - loads the SIP stack
+    from dialer.lines import process
 
     config = _ready(context)
     asyncio.run(process.run(config, index=index))
@@ -77,7 +77,7 @@ def migrate(context: typer.Context, *, as_json: output.AsJson = False) -> None:
 
 def doctor(context: typer.Context, *, as_json: output.AsJson = False) -> None:
     """Say what this machine has, what is missing, and how to get it."""
-    from dialer import doctor as examination  # noqa: PLC0415 - loads the SIP stack
+    from dialer import doctor as examination
 
     raise typer.Exit(examination.run(session.of(context).config, as_json=as_json))
 

@@ -110,7 +110,7 @@ def note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def guarded(command: Callable[[], object]) -> int:  # noqa: PLR0911 - one return per exit code
+def guarded(command: Callable[[], object]) -> int:
     """Run *command* and return the exit code, after one line about whatever went wrong."""
     try:
         result = command()
@@ -145,7 +145,8 @@ def _explain_misuse(error: typer.TyperException) -> int:
     message = error.format_message().strip()
     context = getattr(error, "ctx", None)
     if message and context is not None:
-        message = f"{message if message[-1] in '.?' else message + '.'} See `{context.command_path} --help`."
+        stop = "" if message[-1] in ".?" else "."
+        message = f"{message}{stop} See `{context.command_path} --help`."
     if message:
         note(message)
     return error.exit_code

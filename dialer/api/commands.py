@@ -1,0 +1,153 @@
+"""What an agent's message does: guarded writes, and the hints that wake those concerned."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, assert_never
+from uuid import UUID
+
+from campaigns.model import new_id
+from campaigns.stores import line_commands, sessions
+from campaigns.stores.line_commands import CommandKind
+from campaigns.stores.sessions import Session
+from dialer.api import placement
+from dialer.api.messages import (
+    Dispose,
+    HangUp,
+    Hello,
+    LogIn,
+    LogOut,
+    Pause,
+    Ping,
+    Problem,
+    Ready,
+    Said,
+)
+from dialer.notify import Channel
+
+if TYPE_CHECKING:
+    from campaigns.stores.database import Pool
+
+Hints = list[tuple[Channel, object]]
+
+
+class Refusal(Exception):
+    """A message that cannot be obeyed now, with a sentence for the agent."""
+
+    def __init__(self, problem: Problem, sentence: str) -> None:
+        super().__init__(sentence)
+        self.problem = problem
+
+
+async def obey(pool: Pool, agent_id: UUID, said: Said, *, at: datetime) -> Hints:
+    """Do what *said* asks and return whom to wake; raises `Refusal` or `UserError`."""
+    match said:
+        case LogIn():
+            return await _log_in(pool, agent_id, at)
+        case Ready():
+            session = await _session(pool, agent_id)
+            async with pool.acquire() as connection:
+                moved = await sessions.set_ready(connection, session.id, at=at)
+            return [*_told(moved), (Channel.ENGINE, "")]
+        case Pause():
+            session = await _session(pool, agent_id)
+            async with pool.acquire() as connection:
+                moved = await sessions.request_pause(
+                    connection, session.id, reason=said.reason, at=at
+                )
+            return [*_told(moved), (Channel.ENGINE, "")]
+        case LogOut():
+            session = await _session(pool, agent_id)
+            async with pool.acquire() as connection:
+                left = await sessions.log_out(connection, session.id, at=at)
+            return [*_told(left or session), (Channel.ENGINE, "")]
+        case Dispose():
+            return await _dispose(pool, agent_id, said, at)
+        case HangUp():
+            return await _hang_up(pool, agent_id)
+        case Ping() | Hello():
+            return []
+        case _:
+            assert_never(said)
+
+
+def _told(session: Session) -> Hints:
+    hints: Hints = [(Channel.AGENTS, session.id), (Channel.BOARDS, "")]
+    if session.process_id is not None:
+        hints.append((Channel.LINES, session.process_id))
+    return hints
+
+
+async def _session(pool: Pool, agent_id: UUID) -> Session:
+    async with pool.acquire() as connection:
+        session = await sessions.of_agent(connection, agent_id)
+    if session is None:
+        raise Refusal(Problem.NOT_LOGGED_IN, "You are not logged in: log in first.")
+    return session
+
+
+async def _log_in(pool: Pool, agent_id: UUID, at: datetime) -> Hints:
+    process_id = await placement.line_process_for(pool, agent_id)
+    if process_id is None:
+        raise Refusal(
+            Problem.NO_LINE_PROCESS,
+            "No line process is running, so your phone cannot be called: try again in a moment.",
+        )
+    async with pool.acquire() as connection:
+        session = await sessions.log_in(connection, agent_id, process_id, at=at)
+    return _told(session)
+
+
+async def _dispose(pool: Pool, agent_id: UUID, said: Dispose, at: datetime) -> Hints:
+    session = await _session(pool, agent_id)
+    attempt_id = said.attempt_id or session.attempt_id
+    if attempt_id is None:
+        raise Refusal(Problem.NO_CALL, "There is no call to give a disposition to.")
+    async with pool.acquire() as connection, connection.transaction():
+        # Locks go attempt first, session second; the lead's id outlives the live row.
+        call = await connection.fetchrow(
+            "SELECT lead_id FROM live_attempt WHERE id = $1 AND agent_id = $2 FOR UPDATE",
+            attempt_id,
+            agent_id,
+        )
+        kept = call is not None and await sessions.dispose(
+            connection, attempt_id, said.disposition, at=at
+        )
+        if call is None or not kept:
+            raise Refusal(
+                Problem.NOT_NOW,
+                "That call is closed already: the wrap-up limit had passed, so it has no "
+                "disposition.",
+            )
+        if said.note and said.note.strip():
+            await connection.execute(
+                "INSERT INTO lead_note (id, lead_id, attempt_id, agent_id, body, written_at)"
+                " VALUES ($1, $2, $3, $4, $5, $6)",
+                new_id(),
+                call["lead_id"],
+                attempt_id,
+                agent_id,
+                said.note.strip(),
+                at,
+            )
+    return [*_told(session), (Channel.ENGINE, "")]
+
+
+async def _hang_up(pool: Pool, agent_id: UUID) -> Hints:
+    session = await _session(pool, agent_id)
+    async with pool.acquire() as connection, connection.transaction():
+        call = await connection.fetchrow(
+            "SELECT id, process_id FROM live_attempt"
+            " WHERE agent_session_id = $1 AND reservation = 'joined' AND state <> 'ended'",
+            session.id,
+        )
+        if call is None:
+            raise Refusal(Problem.NO_CALL, "There is no call to hang up.")
+        await line_commands.send(
+            connection,
+            call["process_id"],
+            CommandKind.HANG_UP,
+            attempt_id=call["id"],
+            agent_session_id=session.id,
+        )
+    return [(Channel.LINES, call["process_id"])]

@@ -1,0 +1,198 @@
+"""The client side of `/v1/agent/socket`: what the agent's screen knows, and a line that comes back.
+
+`AgentClient` keeps the last state and call it was told, reconnects by itself with growing pauses,
+and hands every change to its owner. It holds no rules: what is allowed, the server says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+
+from campaigns.errors import UserError
+from campaigns.model import AgentState, Disposition
+from dialer.api.messages import Close
+from dialer.api.socket import PATH
+from dialer.supervision import Backoff
+
+CONNECT_TIMEOUT_S = 5.0
+SEND_TIMEOUT_S = 5.0
+# The server is asked for a sign of life this often; two missed ones mean a dead line.
+PING_EVERY_S = 10.0
+# Sockets closed with these codes must not be opened again.
+_FINAL = {Close.BAD_TOKEN, Close.REPLACED}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The agent's state as last told; `since` and `wrap_up_until` count on this machine's clock."""
+
+    agent: str
+    display_name: str
+    campaigns: tuple[str, ...]
+    logged_in: bool
+    state: AgentState
+    since: float | None
+    reason: str | None
+    pause_requested: str | None
+    log_out_requested: bool
+    wrap_up_until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """Who is on the line, and how the call stands; `ended` holds the `call_ended` message."""
+
+    attempt_id: str
+    campaign: str
+    script: str
+    lead: Mapping[str, Any]
+    is_joined: bool
+    ended: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class AgentClient:
+    """One agent's line to the server at *url*; `on_change` is called after every message."""
+
+    url: str
+    token: str = field(repr=False)
+    on_change: Callable[[], None] = lambda: None
+    standing: Standing | None = None
+    call: LiveCall | None = None
+    problem: str | None = None
+    connected: bool = False
+    _socket: aiohttp.ClientWebSocketResponse | None = None
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; raises `UserError` when the server will not have us."""
+        backoff = Backoff(first_s=0.2, most_s=5.0)
+        async with aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with self._connected(session) as socket:
+                        backoff.worked()
+                        await self._listen(socket)
+                        self._check_ending(socket)
+                except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                    self.problem = (
+                        f"No connection to {self.url} ({type(error).__name__}); retrying."
+                    )
+                self.on_change()
+                await asyncio.sleep(backoff.failed())
+
+    async def say(self, kind: str, **values: object) -> bool:
+        """Send one message; False when there is no connection to send it on."""
+        if self._socket is None or self._socket.closed:
+            self.problem = "Not connected: nothing was sent."
+            return False
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._socket.send_str(json.dumps({"type": kind, **values}))
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            self.problem = "The connection broke: nothing was sent."
+            return False
+        return True
+
+    async def dispose(self, disposition: Disposition, note: str = "") -> bool:
+        """Say what came of the call on the screen, and of no other."""
+        if self.call is None:
+            self.problem = "There is no call to give a disposition to."
+            return False
+        return await self.say(
+            "dispose",
+            disposition=disposition.value,
+            attempt_id=self.call.attempt_id,
+            note=note or None,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _connected(
+        self, session: aiohttp.ClientSession
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            socket = await session.ws_connect(self.url + PATH, heartbeat=PING_EVERY_S)
+        try:
+            await socket.send_str(json.dumps({"type": "hello", "token": self.token}))
+            self._socket = socket
+            yield socket
+        finally:
+            self._socket = None
+            self.connected = False
+            await socket.close()
+
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                self._take(json.loads(message.data))
+                self.on_change()
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        match message.get("type"):
+            case "state":
+                self.connected = True
+                self.problem = None
+                self.standing = _standing(message)
+                if self.standing.state in {AgentState.READY, AgentState.OFFLINE}:
+                    self.call = None
+            case "call":
+                self.call = LiveCall(
+                    attempt_id=message["attempt_id"],
+                    campaign=message["campaign"],
+                    script=message["script"],
+                    lead=message["lead"],
+                    is_joined=message["joined_at"] is not None,
+                )
+            case "call_ended":
+                if self.call is not None and self.call.attempt_id == message["attempt_id"]:
+                    self.call = LiveCall(
+                        attempt_id=self.call.attempt_id,
+                        campaign=self.call.campaign,
+                        script=self.call.script,
+                        lead=self.call.lead,
+                        is_joined=self.call.is_joined,
+                        ended=message,
+                    )
+            case "error":
+                self.problem = str(message.get("message", ""))
+            case _:
+                # A newer server may say more than this client knows.
+                pass
+
+    def _check_ending(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        if socket.close_code in _FINAL:
+            raise UserError(self.problem or "The server closed the connection.")
+        if self.problem is None:
+            self.problem = "The connection closed; reconnecting."
+
+
+def _standing(message: Mapping[str, Any]) -> Standing:
+    # The server's clock may differ from ours: only differences to its own `now` are used.
+    now = datetime.fromisoformat(message["now"])
+    here = time.monotonic()
+
+    def local(value: str | None) -> float | None:
+        if value is None:
+            return None
+        return here + (datetime.fromisoformat(value) - now).total_seconds()
+
+    return Standing(
+        agent=message["agent"],
+        display_name=message["display_name"],
+        campaigns=tuple(message["campaigns"]),
+        logged_in=message["logged_in"],
+        state=AgentState(message["state"]),
+        since=local(message["since"]),
+        reason=message["reason"],
+        pause_requested=message["pause_requested"],
+        log_out_requested=message["log_out_requested"],
+        wrap_up_until=local(message["wrap_up_until"]),
+    )
