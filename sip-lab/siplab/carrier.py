@@ -20,9 +20,12 @@ from siplab.plan_table import Pace
 from siplab.scenario import Codec, Credentials
 
 _READY_TIMEOUT_S = 15.0
-_STOP_TIMEOUT_S = 5.0
+_READY_POLL_S = 0.05
+# SIGTERM has SIPp wait for calls to end; the books are on disk line by line, so it need not.
+_STOP_TIMEOUT_S = 1.0
 _DEFAULT_LIFE_S = 4 * 3600
 _TABLE = "plan.csv"
+_LAST_WORDS = "sipp.err"
 
 
 class CarrierError(RuntimeError):
@@ -77,19 +80,21 @@ class Sipp:
         if shutil.which("sipp") is None:
             message = "sipp is not installed: apt-get install sip-tester"
             raise CarrierError(message)
+        self._check_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         arguments = self._arguments(self._run_number())
-        self._process = await asyncio.create_subprocess_exec(
-            *_dying_with_us(),
-            "sipp",
-            *arguments,
-            cwd=self.folder,
-            # curses wants a terminal type even when nothing is drawn
-            env={**os.environ, "TERM": "xterm"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=(self.folder / "sipp.err").open("wb"),
-        )
+        with (self.folder / _LAST_WORDS).open("wb") as last_words:
+            self._process = await asyncio.create_subprocess_exec(
+                *_dying_with_us(),
+                "sipp",
+                *arguments,
+                cwd=self.folder,
+                # curses wants a terminal type even when nothing is drawn
+                env={**os.environ, "TERM": "xterm"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=last_words,
+            )
         try:
             await self._until_ready()
         except BaseException:
@@ -154,17 +159,33 @@ class Sipp:
             if self.pid is None:
                 raise CarrierError(self._reason())
             with contextlib.suppress(probe.NoResponseError, OSError):
-                await probe.options(
+                answer = await probe.options(
                     self.address, self.port, transport=self.transport.value, timeout_s=0.5
                 )
-                return
+                # The tag names the process: another one may hold the port.
+                if answer.message.tag("to").startswith(f"siplab{self.pid}c"):
+                    return
+            await asyncio.sleep(_READY_POLL_S)
         message = f"the carrier did not answer OPTIONS within {_READY_TIMEOUT_S:.0f} s"
         raise CarrierError(message)
+
+    def _check_port(self) -> None:
+        """Raise CarrierError if another program holds the port."""
+        kind = socket.SOCK_DGRAM if self.transport is Transport.UDP else socket.SOCK_STREAM
+        with socket.socket(socket.AF_INET, kind) as trial:
+            if kind is socket.SOCK_STREAM:
+                # A connection of the last run may linger; that does not keep SIPp from listening.
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind((self.address, self.port))
+            except OSError as error:
+                message = f"port {self.port} on {self.address} cannot be used: {error.strerror}"
+                raise CarrierError(message) from None
 
     def _reason(self) -> str:
         """Return why SIPp ended, in its own words."""
         lines: list[str] = []
-        for path in [self.folder / "sipp.err", *sorted(self.folder.glob("errors-*.log"))]:
+        for path in [self.folder / _LAST_WORDS, *sorted(self.folder.glob("errors-*.log"))]:
             with contextlib.suppress(FileNotFoundError):
                 lines += path.read_text(encoding="utf-8", errors="replace").splitlines()
         last = next((line for line in reversed(lines) if line.strip()), "no reason given")

@@ -11,6 +11,7 @@ empty variable alone on a line would end the headers, so each variable line is n
 """
 
 import enum
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,17 @@ class Credentials:
     password: str
     realm: str = "siplab"
     challenge: int = 401
-    """401 as a user agent asks, 407 as a proxy does."""
+    """401 as a user agent asks; 407 as a proxy does, but then only the user name is checked."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would not survive SIPp's patterns and templates."""
+        for value in (self.username, self.password, self.realm):
+            if not re.fullmatch(r"[A-Za-z0-9_.@-]+", value):
+                message = "credentials of the lab are letters, digits and _.@- only"
+                raise ValueError(message)
+        if self.challenge not in (401, 407):
+            message = "the challenge is 401 or 407"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +246,18 @@ def _start(setting: Setting) -> list[str]:
 
 
 def _verify(setting: Setting) -> str:
-    if setting.credentials is None:
+    """Return the action that sets ``authorised`` if the INVITE carries the right credentials.
+
+    SIPp computes the digest of Authorization only; of Proxy-Authorization the user is compared.
+    """
+    wanted = setting.credentials
+    if wanted is None:
         return ""
-    name, password = setting.credentials.username, setting.credentials.password
-    return (
-        f'<verifyauth assign_to="authorised" username={quoted(name)} password={quoted(password)}/>'
-    )
+    if wanted.challenge == 407:
+        pattern = f'Proxy-Authorization: Digest.*username="{wanted.username}".*response="[0-9a-f]+'
+        return f'<ereg regexp={quoted(pattern)} search_in="msg" assign_to="authorised"/>'
+    name, password = quoted(wanted.username), quoted(wanted.password)
+    return f'<verifyauth assign_to="authorised" username={name} password={password}/>'
 
 
 def _challenge(setting: Setting, credentials: Credentials) -> list[str]:
