@@ -24,26 +24,31 @@ PATIENCE_S = 30.0
 
 @pytest.fixture
 async def carrier(tmp_path: Path) -> AsyncIterator[Carrier]:
+    """Return a running carrier with short calls."""
     async with Carrier(tmp_path / "carrier", pace=PACE) as running:
         yield running
 
 
 @pytest.fixture
 async def bank() -> AsyncIterator[PhoneBank]:
+    """Return phones that keep what they hear."""
     async with PhoneBank(8, keep_audio_s=20) as phones:
         yield phones
 
 
 @pytest.fixture
 def phone(bank: PhoneBank) -> Phone:
+    """Return one of the phones."""
     return bank["agent1"]
 
 
 def uri(carrier: Carrier, number: str) -> str:
+    """Return what to dial to reach *number* through *carrier*."""
     return f"sip:{number}@{carrier.address}:{carrier.port}"
 
 
 async def refusal(phone: Phone, target: str, wish: Wish | None = None) -> RefusedError:
+    """Call *target*, which does not answer, and return how it was refused."""
     with pytest.raises(RefusedError) as refused:
         await phone.call(target, wish)
     return refused.value
@@ -399,8 +404,9 @@ async def test_books_survive_the_end_of_the_carrier(tmp_path: Path, phone: Phone
     """
     async with Carrier(tmp_path, pace=PACE) as carrier:
         pid = carrier.pid
-        for _ in range(3):
-            await refusal(bank["agent1"], uri(carrier, "+12125550145"))
+        for number in [f"+121255501{digits}" for digits in (45, 46, 47)]:
+            await refusal(phone, uri(carrier, number))
+            await entry(carrier, number, lambda call: not call.is_pending)
         before = carrier.calls()
 
     assert before == books.read(tmp_path)
