@@ -28,7 +28,7 @@ test: setup check ## Run the whole test suite, exactly what CI runs
 bench: setup ## Run the benchmarks beside their peers, as a table and as JSON
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-pjsua2: PJSUA2 += --rebuild
+pjsua2: override PJSUA2 += --rebuild
 pjsua2: setup ## (Re)build the SIP stack, PJSIP with room for 1000 calls, and install it
 
 check: setup ## Check format, lint, types and import contracts

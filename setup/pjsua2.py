@@ -260,11 +260,6 @@ def installed_version() -> str | None:
         return None
 
 
-def version_of(wheel: Path) -> str:
-    """Read the version from a wheel's file name."""
-    return wheel.name.split("-")[1].replace("_", ".")
-
-
 def install(wheel: Path, log: Path) -> None:
     """Install *wheel* into the Python that runs this, and see that it loads."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
@@ -286,9 +281,10 @@ def arguments() -> argparse.Namespace:
 def ensure(options: argparse.Namespace) -> None:
     """Bring the environment to a pjsua2 of our own, doing only what is missing."""
     cache = cache_home() / "pjsua2"
-    wheel = None if options.rebuild or options.source else cached_wheel(cache)
-    if wheel is not None and installed_version() == version_of(wheel):
+    asked = options.rebuild or options.source or options.no_install
+    if not asked and (installed_version() or "").endswith(f"+overdial.{recipe_hash()}"):
         return
+    wheel = None if options.rebuild or options.source else cached_wheel(cache)
     if wheel is None:
         say("pjsua2: building the SIP stack (once; about two minutes)")
         with only_builder(cache):
