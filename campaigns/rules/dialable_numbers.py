@@ -119,7 +119,6 @@ def is_fictional(e164: str) -> bool:
 @lru_cache(maxsize=65_536)
 def examine(e164: str) -> NumberFacts:
     """Classify *e164* (with +); anything that is not clearly an ordinary line is not `ordinary`."""
-    fictional = is_fictional(e164)
     if is_emergency(e164):
         return NumberFacts(NumberKind.EMERGENCY, "", is_fictional=False)
     if not _E164.fullmatch(e164):
@@ -127,14 +126,19 @@ def examine(e164: str) -> NumberFacts:
     try:
         number = phonenumbers.parse(e164, None)
     except phonenumbers.NumberParseException:
-        return NumberFacts(_by_range(e164) or NumberKind.INVALID, "", fictional)
+        return NumberFacts(_by_range(e164) or NumberKind.INVALID, "", is_fictional(e164))
+    return classify(number, e164)
+
+
+def classify(number: phonenumbers.PhoneNumber, e164: str) -> NumberFacts:
+    """Classify a parsed number; *e164* is the same number as text."""
     region = phonenumbers.region_code_for_number(number) or ""
     kind = _by_range(e164)
     if kind is None and _NEW_US.fullmatch(e164):
         kind, region = NumberKind.ORDINARY, "US"
     if kind is None:
         kind = _by_type(number, e164)
-    return NumberFacts(kind, "" if region == "001" else region, fictional)
+    return NumberFacts(kind, "" if region == "001" else region, is_fictional(e164))
 
 
 def _by_range(e164: str) -> NumberKind | None:
@@ -175,13 +179,13 @@ def _emergency_patterns() -> tuple[re.Pattern[str], ...]:
 def is_emergency(dialed: str) -> bool:
     """Say whether *dialed* is an emergency number of any country, bare or behind a usual prefix."""
     digits = re.sub(r"[^0-9]", "", dialed)
-    if not digits or len(digits) > _SHORTEST_NUMBER + 2:
+    if not digits or len(digits) > _SHORTEST_NUMBER:
         return False
-    # Outside-line digits and international prefixes, as people and PBXs put them in front.
-    bodies = [digits, *(digits[len(p) :] for p in ("9", "0", "00", "011") if digits.startswith(p))]
-    return any(
-        pattern.fullmatch(body) for body in bodies if body for pattern in _emergency_patterns()
-    )
+    # Outside-line digits and international prefixes, as people and PBXs put them in front. Only
+    # short numbers are dialed so; a longer rest is somebody's number in a small country.
+    rests = (digits.removeprefix(prefix) for prefix in ("9", "0", "00", "011"))
+    bodies = [digits, *(rest for rest in rests if 0 < len(rest) <= 4)]
+    return any(pattern.fullmatch(body) for body in bodies for pattern in _emergency_patterns())
 
 
 @lru_cache(maxsize=256)

@@ -91,18 +91,23 @@ def _by_number(number: phonenumbers.PhoneNumber, region: str) -> set[str]:
     return found
 
 
-def candidate_zones(e164: str, region: str, stated: str | None = None) -> tuple[str, ...]:
+def candidate_zones(
+    e164: str,
+    region: str,
+    stated: str | None = None,
+    *,
+    parsed: phonenumbers.PhoneNumber | None = None,
+) -> tuple[str, ...]:
     """Return every zone the person may be in, sorted; empty means that nothing is known (deny).
 
     *stated* is the zone the list gives for the person. It adds to what the number says and never
-    replaces it: a wrong column must not make a call possible that the number forbids.
+    replaces it: a wrong column must not make a call possible that the number forbids. *parsed*
+    saves parsing the number again.
     """
     try:
-        number = phonenumbers.parse(e164, None)
+        found = _by_number(parsed or phonenumbers.parse(e164, None), region)
     except phonenumbers.NumberParseException:
         found = set(zones_of_region(region))
-    else:
-        found = _by_number(number, region)
     if e164.startswith("+1"):
         found.update(_ADDED.get(e164[2:5], ()))
     if stated is not None and is_zone(stated):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -380,7 +380,7 @@ async def test_each_call_takes_a_slot_that_may_dial_it(pool: Pool) -> None:
 
 async def test_calls_of_a_day_are_limited_across_campaigns(pool: Pool) -> None:
     """
-    Under the strictest profile a number's fourth call in 24 hours is refused, whoever made the three.
+    Under the strictest profile a fourth call in 24 hours is refused, whoever made the three.
     """
     async with pool.acquire() as connection:
         floor = await open_floor(connection, profile="strict-default")
@@ -482,8 +482,6 @@ async def test_claim_reads_the_index_and_not_the_list(pool: Pool) -> None:
     assert touched < 200
 
 
-def walk(node: dict[str, object]) -> list[dict[str, object]]:
+def walk(node: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a plan's nodes."""
-    children = node.get("Plans", [])
-    assert isinstance(children, list)
-    return [node, *(found for child in children for found in walk(child))]
+    return [node, *(found for child in node.get("Plans", []) for found in walk(child))]
