@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from campaigns.model import AgentState, AttemptState, CallTimers, new_id
+from campaigns.stores import campaigns
+from campaigns.stores.leases import Lease
 
 if TYPE_CHECKING:
+    from campaigns.stores.campaigns import CampaignRow
     from campaigns.stores.database import Connection, Pool
 
 NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
@@ -74,6 +77,9 @@ class World:
             "calls_per_second": 1000.0,
             "calls_per_day": 1_000_000,
             "minutes_per_day": 1_000_000,
+            "tokens": 1000.0,
+            "tokens_at": NOW,
+            "resumed_at": NOW - timedelta(days=1),
         } | columns
         await self._insert("trunk", id=trunk_id, **values)
         await self._insert("caller_id", id=new_id(), trunk_id=trunk_id, number="+12025550100")
@@ -179,6 +185,25 @@ class World:
                 values[column] = at
         await self._insert("live_attempt", id=attempt_id, **(values | columns))
         return attempt_id
+
+    async def add_lease(self, campaign_id: UUID | None = None) -> Lease:
+        """Have an engine hold the campaign, for ten minutes."""
+        holder = await self.add_process(kind="engine")
+        epoch = await self.db.fetchval(
+            "UPDATE campaign SET lease_holder = $2, lease_epoch = lease_epoch + 1,"
+            " lease_until = clock_timestamp() + interval '10 minutes'"
+            " WHERE id = $1 RETURNING lease_epoch",
+            campaign_id or self.campaign_id,
+            holder,
+        )
+        return Lease(campaign_id or self.campaign_id, holder, epoch)
+
+    async def campaign(self, campaign_id: UUID | None = None) -> CampaignRow:
+        """Return the campaign as stored."""
+        async with self.db.acquire() as connection:
+            found = await campaigns.by_id(connection, campaign_id or self.campaign_id)
+        assert found is not None
+        return found
 
     async def call(self, attempt_id: UUID) -> dict[str, Any]:
         """Return the live attempt's row, empty when it is gone."""

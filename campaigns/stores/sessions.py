@@ -407,6 +407,23 @@ async def end_wrap_ups(connection: Connection, *, now: datetime) -> list[Session
         return await rest(connection, [session_of(row) for row in rows], at=now)
 
 
+async def lose_process(
+    connection: Connection, process_id: UUID, *, at: datetime, reason: str
+) -> list[Session]:
+    """Take the agents offline whose phone legs died with their line process.
+
+    An agent in wrap-up finishes it first; the next call of this takes that one too. Call it after
+    the process's calls were ended (`withdrawals.interrupt` does).
+    """
+    rows = await connection.fetch(
+        "SELECT s.id FROM agent_session s"
+        " WHERE s.process_id = $1 AND s.state IN ('paused', 'ready', 'reserved', 'talking')"
+        " ORDER BY s.id FOR UPDATE",
+        process_id,
+    )
+    return await move(connection, [Move(row["id"], AgentState.OFFLINE, at, reason) for row in rows])
+
+
 async def rest(
     connection: Connection, sessions: Sequence[Session], *, at: datetime
 ) -> list[Session]:
