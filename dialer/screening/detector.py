@@ -58,6 +58,8 @@ class Thresholds:
     machine: float = 0.98
     """Twice in a row, from `machine_speech_s` of speech on: 0.98 is odds of 50 to 1."""
     machine_speech_s: float = 1.5
+    word_s: float = 0.16
+    """Less than this is no speech: the first breath of a noise."""
     person: float = 0.15
     person_gap_s: float = 0.3
     likely_person: float = 0.5
@@ -173,14 +175,16 @@ class DetectorBank:
         rows = np.array(wanted)
         tracks = self._tracks.take(rows)
         gap_s = tracks.gap() * FRAME_S
-        ended = (tracks.speech > 0) & (gap_s >= 0.2)
+        speech_s = tracks.speech * FRAME_S
+        spoken = speech_s >= self._thresholds.word_s
+        ended = spoken & (gap_s >= 0.2)
         more = (
             np.maximum(tracks.onset, 0) * FRAME_S,
             tracks.tonal / np.maximum(tracks.speech, 1),
             tracks.top_db - tracks.floor_db,
             tracks.beeps,
             np.maximum(tracks.beep_end, 0) * FRAME_S,
-            (tracks.speech > 0) & ~ended,
+            spoken & ~ended,
         )
         evidence = np.column_stack([_table(tracks), *more]).tolist()
         columns = zip(
@@ -188,7 +192,7 @@ class DetectorBank:
             self._cause[rows].tolist(),
             _probability(self._logit[rows]).tolist(),
             (tracks.frames * FRAME_S).tolist(),
-            (tracks.speech * FRAME_S).tolist(),
+            np.where(spoken, speech_s, 0.0).tolist(),
             gap_s.tolist(),
             np.where(ended, tracks.last * FRAME_S, np.nan).tolist(),
             evidence,
@@ -260,7 +264,7 @@ class DetectorBank:
         speech_s = tracks.speech * FRAME_S
         heard_s = tracks.frames * FRAME_S
         gap_s = tracks.gap() * FRAME_S
-        spoken = tracks.speech > 0
+        spoken = speech_s >= limits.word_s
 
         logit = np.where(spoken, self._model.machine(_table(tracks)), 0.0)
         beeped = (tracks.beeps > 0) & (speech_s >= limits.machine_speech_s)
@@ -287,7 +291,7 @@ class DetectorBank:
         conclude(revisable & quiet_before & (tracks.answering >= 17), _FAX, "fax_answering")
         revisable = open_ | (state == _PERSON)
         conclude(revisable & (tracks.sit_stage == 3), _TONE, "special_information")
-        conclude(open_ & quiet_before & (tracks.bursts >= 4), _TONE, "busy")
+        conclude(open_ & quiet_before & (tracks.bursts >= 3), _TONE, "busy")
         revisable = open_ | (state == _PERSON)
         machine = revisable & (self._strikes[rows] >= 2)  # twice in a row
         conclude(machine & beeped, _MACHINE, "beep")

@@ -23,6 +23,7 @@ HISTORY: Final = 100
 # Speech stands this far over the noise, over silence and near the loudest heard (dB).
 _OVER_NOISE, _OVER_SILENCE, _UNDER_TOP = 7.0, -52.0, -26.0
 _FLOOR_LOW, _FLOOR_HIGH = -75.0, -32.0
+_LEVEL_FRAMES, _LEVEL_DB = 25, 7.5
 _WORD, _SYLLABLE, _PAUSE = 5, 2, 10  # first sound of speech, further sound, gap between segments
 
 _STEADY_HZ, _STEADY_DB, _STEADY_SHARE, _STEADY_RUN = 12.0, 3.0, 0.94, 3
@@ -109,12 +110,20 @@ class Tracks:
     def hear_floor(self, history: Levels) -> None:
         """Set the noise floor from the levels of the last 2 s: (streams, HISTORY), NaN unheard.
 
-        The 10th percentile: speech pauses that often, noise never does.
+        The 10th percentile: speech pauses that often, noise never does. A level that hardly moves
+        for half a second is noise however loud it is, and what it counted for was never speech.
         """
         ranked = np.sort(history, axis=1)  # NaN sorts last
-        at = np.minimum(self.frames, HISTORY) // 10
-        floor = ranked[np.arange(len(ranked)), at]
-        self.floor_db[:] = np.clip(floor, _FLOOR_LOW, _FLOOR_HIGH)
+        rows = np.arange(len(ranked))
+        heard = np.minimum(self.frames, HISTORY)
+        low, high = ranked[rows, heard // 10], ranked[rows, heard * 97 // 100]
+        level = (heard >= _LEVEL_FRAMES) & (high - low < _LEVEL_DB)
+        ceiling = np.where(level, 0.0, _FLOOR_HIGH)
+        self.floor_db[:] = np.clip(low, _FLOOR_LOW, ceiling)
+        mistaken = level & (self.onset >= self.frames - heard)
+        for column in (self.run, self.speech, self.segments, self.first, self.longest, self.tonal):
+            column[mistaken] = 0
+        self.onset[mistaken] = self.last[mistaken] = -1
 
     def hear(self, frames: Frames) -> None:
         """Take in one frame of every stream."""
