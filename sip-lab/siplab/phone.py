@@ -214,6 +214,16 @@ class Phone:
 
     # What the wire does with a phone; called by the bank.
 
+    def is_in(self, call_id: str, tag: str) -> bool:
+        """Tell whether the phone's call is that dialog."""
+        call = self.call_up
+        return call is not None and (call.dialog.call_id, call.dialog.local_tag) == (call_id, tag)
+
+    def is_invited_by(self, cancel: Message) -> bool:
+        """Tell whether *cancel* means the INVITE of the phone's call."""
+        received = self.call_up.invite if self.call_up else None
+        return received is not None and received.branch == cancel.branch
+
     def serve(self, request: Message, source: Address) -> None:
         """Serve one request addressed to this phone or its call."""
         endpoint = self._bank.endpoint

@@ -162,12 +162,11 @@ class PhoneBank:
 
     def _phone_for(self, request: Message) -> Phone | None:
         """Return the phone whose call or name the request means."""
-        if request.tag("to") or request.method == "CANCEL":
-            for phone in self:
-                call = phone.call_up
-                if call is not None and call.dialog.call_id == request.call_id:
-                    return phone
-            return None
+        # By tag and branch, not Call-ID alone: two phones of one bank may be in the same call.
+        if request.method == "CANCEL":
+            return next((phone for phone in self if phone.is_invited_by(request)), None)
+        if tag := request.tag("to"):
+            return next((phone for phone in self if phone.is_in(request.call_id, tag)), None)
         return self._phones.get(request.uri.partition(":")[2].partition("@")[0])
 
 
