@@ -56,6 +56,7 @@ class AgentSocket:
     ws: web.WebSocketResponse
     id: UUID = field(default_factory=new_id)
     screen: Screen = field(default_factory=Screen)
+    leaving: asyncio.Task[None] | None = None
     _view: AgentView | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -111,7 +112,6 @@ class Desk:
         self._left_at: dict[UUID, float] = {}
         self._seen_at = float("-inf")
         self._polled_at = float("-inf")
-        self._dismissals: set[asyncio.Task[None]] = set()
         self._outage = Outage()
 
     def hear(self, hint: Hint) -> None:
@@ -153,7 +153,9 @@ class Desk:
             await messages(socket)
         finally:
             sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            # The connection ends with this handler: the close frame has to be out by then.
+            closing = [sending] if socket.leaving is None else [sending, socket.leaving]
+            await asyncio.gather(*closing, return_exceptions=True)
             if self.sockets.get(socket.agent_id) is socket:
                 del self.sockets[socket.agent_id]
                 self._left_at[socket.agent_id] = time.monotonic()
@@ -223,9 +225,7 @@ class Desk:
         self._wake.set()
 
     def _dismiss(self, socket: AgentSocket) -> None:
-        task = asyncio.create_task(socket.dismiss(), name=f"dismiss-{socket.id}")
-        self._dismissals.add(task)
-        task.add_done_callback(self._dismissals.discard)
+        socket.leaving = asyncio.create_task(socket.dismiss(), name=f"dismiss-{socket.id}")
 
     async def _refresh(self, agent_ids: set[UUID]) -> None:
         if not agent_ids:

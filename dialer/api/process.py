@@ -45,7 +45,7 @@ async def _serve(dsn: str, port: int, pool: Pool) -> None:
     process = Process(pool, ProcessKind.API, endpoints=Endpoints(address=f"{HOST}:{port}"))
     notifier = Notifier(dsn)
     desk = Desk(pool, notifier, process.clock.now)
-    runner = web.AppRunner(build(pool, desk), access_log=None)
+    runner = web.AppRunner(build(pool, desk), access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         await _listen(runner, port)
@@ -71,7 +71,7 @@ async def _serve(dsn: str, port: int, pool: Pool) -> None:
 
 async def _listen(runner: web.AppRunner, port: int) -> None:
     try:
-        await web.TCPSite(runner, HOST, port, shutdown_timeout=SHUTDOWN_S).start()
+        await web.TCPSite(runner, HOST, port).start()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(

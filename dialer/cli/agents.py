@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import os
 import signal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -220,7 +220,7 @@ def try_out(context: typer.Context, name: Name, *, as_json: output.AsJson = Fals
     current = session.of(context)
     config = current.with_dsn()
 
-    async def work(pool: Pool) -> Any:
+    async def work(pool: Pool) -> trial.Trial:
         async with asyncio.timeout(trial_view.LONGEST_S):
             return await trial.test_agent(config, pool, name)
 

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from dialer.cli import output
+from dialer.cli import output, session
+
+if TYPE_CHECKING:
+    from dialer.lines.trial import Trial
 
 # A test call that takes longer than this has been forgotten by somebody.
 LONGEST_S = 90.0
 
 
-def show(result: Any, *, as_json: bool) -> None:
-    """Print a trial's result; exit code 1 when the call failed or a leg has no audio."""
-    values = output.plain(result)
+def show(trial: Trial, *, as_json: bool) -> None:
+    """Print what a test call found; exit code 1 unless both directions carried audio."""
     if as_json:
-        output.print_json(values)
+        output.print_json(trial)
     else:
-        legs = values.pop("legs", [])
-        if legs:
-            columns = {key: key.replace("_", " ") for key in legs[0]}
-            output.table(legs, columns, as_json=False)
-        output.facts(values, as_json=False)
-    is_good = values.get("ok", True) if isinstance(values, dict) else True
-    if not is_good:
-        raise typer.Exit(1)
-
-
-def is_result(value: object) -> bool:
-    """Whether *value* is what a trial returns: a dataclass instance."""
-    return dataclasses.is_dataclass(value)
+        output.table(
+            [
+                {"leg": leg.name, "packets": leg.packets, "audio": leg.has_audio}
+                for leg in trial.legs
+            ],
+            {"leg": "Audio", "packets": "RTP packets", "audio": "Heard"},
+            as_json=False,
+            empty="No leg came up.",
+        )
+        typer.echo(trial.said)
+    if not trial.ok:
+        session.note("The test failed.")
+        raise typer.Exit(session.BROKEN)

@@ -233,7 +233,7 @@ def try_out(
     current = session.of(context)
     config = current.with_dsn()
 
-    async def work(pool: Pool) -> Any:
+    async def work(pool: Pool) -> trial.Trial:
         async with pool.acquire() as connection:
             known = await trunks.list_trunks(connection)
         name = trunk or _only(known)

@@ -29,6 +29,11 @@ SEND_TIMEOUT_S = 5.0
 PING_EVERY_S = 10.0
 # Sockets closed with these codes must not be opened again.
 _FINAL = {Close.BAD_TOKEN, Close.REPLACED}
+_ENDINGS = {
+    aiohttp.WSMsgType.CLOSED,
+    aiohttp.WSMsgType.CLOSING,
+    aiohttp.WSMsgType.ERROR,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,7 @@ class AgentClient:
                 try:
                     async with self._connected(session) as socket:
                         backoff.worked()
-                        await self._listen(socket)
-                        self._check_ending(socket)
+                        self._check_ending(await self._listen(socket))
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     self.problem = (
                         f"No connection to {self.url} ({type(error).__name__}); retrying."
@@ -129,11 +133,18 @@ class AgentClient:
             self.connected = False
             await socket.close()
 
-    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for message in socket:
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> int | None:
+        """Take messages until the socket closes; return the close code."""
+        while True:
+            message = await socket.receive()
             if message.type is aiohttp.WSMsgType.TEXT:
                 self._take(json.loads(message.data))
                 self.on_change()
+            elif message.type is aiohttp.WSMsgType.CLOSE:
+                # The library's own close_code is lost when the server closes first.
+                return int(message.data)
+            elif message.type in _ENDINGS:
+                return socket.close_code
 
     def _take(self, message: Mapping[str, Any]) -> None:
         match message.get("type"):
@@ -167,8 +178,8 @@ class AgentClient:
                 # A newer server may say more than this client knows.
                 pass
 
-    def _check_ending(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        if socket.close_code in _FINAL:
+    def _check_ending(self, code: int | None) -> None:
+        if code in _FINAL:
             raise UserError(self.problem or "The server closed the connection.")
         if self.problem is None:
             self.problem = "The connection closed; reconnecting."
