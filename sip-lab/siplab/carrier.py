@@ -18,6 +18,7 @@ from typing import Self
 from siplab import books, plan_table, probe, scenario, speech
 from siplab.plan_table import Pace
 from siplab.scenario import Codec, Credentials
+from siplab.tls import TlsError, TlsFront
 
 _READY_TIMEOUT_S = 15.0
 _READY_POLL_S = 0.05
@@ -33,10 +34,11 @@ class CarrierError(RuntimeError):
 
 
 class Transport(enum.StrEnum):
-    """How the trunk reaches the carrier. Debian's SIPp 3.6.1 is built without TLS."""
+    """How the trunk reaches the carrier. Debian's SIPp has no TLS, so a front of ours adds it."""
 
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
 
 
 class Sipp:
@@ -58,6 +60,9 @@ class Sipp:
         self.transport = transport
         self.port = port or free_port(address)
         self.media_port = media_port or free_media_port(address)
+        self._inner_port = self.port if transport is not Transport.TLS else free_port(address)
+        """Where SIPp itself listens."""
+        self._front: TlsFront | None = None
         self._life_s = life_s
         self._process: asyncio.subprocess.Process | None = None
 
@@ -96,7 +101,13 @@ class Sipp:
                 stderr=last_words,
             )
         try:
+            if self.transport is Transport.TLS:
+                self._front = TlsFront(self.address, self.port, self._inner_port)
+                await self._front.open()
             await self._until_ready()
+        except TlsError as error:
+            await self.kill()
+            raise CarrierError(str(error)) from error
         except BaseException:
             await self.kill()
             raise
@@ -139,7 +150,8 @@ class Sipp:
         path = self.folder / f"{type(self).__name__.lower()}.xml"
         path.write_text(self._scenario(), encoding="latin-1")
         transport = "u1" if self.transport is Transport.UDP else "t1"
-        arguments = ["-sf", str(path), "-i", self.address, "-bind_local", "-p", str(self.port)]
+        arguments = ["-sf", str(path), "-i", self.address, "-bind_local"]
+        arguments += ["-p", str(self._inner_port)]
         arguments += ["-mi", self.address, "-mp", str(self.media_port), "-t", transport]
         arguments += ["-cp", str(free_port(self.address)), "-nostdin", "-f", "3600"]
         arguments += ["-timeout", f"{self._life_s}s", "-aa"]
@@ -192,6 +204,9 @@ class Sipp:
         return f"SIPp ended at start on port {self.port}: {last.strip()}"
 
     async def _end(self, how: signal.Signals) -> None:
+        if self._front is not None:
+            await self._front.close()
+            self._front = None
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return

@@ -1,13 +1,14 @@
 """Lone SIP requests at an address, and what comes back: OPTIONS, stray INVITE, REFER, Replaces.
 
-For safety tests: what a stranger on the network can make a SIP endpoint do. Pure asyncio, UDP or
-TCP, one socket per request.
+For safety tests: what a stranger on the network can make a SIP endpoint do. Pure asyncio; UDP,
+TCP or TLS, one socket per request.
 
 Errors: ``NoResponseError`` (nothing came back in time).
 """
 
 import asyncio
 import secrets
+import ssl
 from dataclasses import dataclass
 
 from siplab.message import Message, parse
@@ -199,8 +200,16 @@ def _finish_invite(wire: "_Wire", asked: _Asked, answer: Message) -> None:
     wire.send(asked.message("BYE", 2, f"{asked.branch}b"))
 
 
+def _untrusting() -> ssl.SSLContext:
+    """Return a TLS client that takes any certificate: a probe asks anybody."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class _Wire:
-    """One UDP socket or TCP connection that carries SIP messages."""
+    """One UDP socket, TCP or TLS connection that carries SIP messages."""
 
     def __init__(self, transport: str) -> None:
         self.transport = transport
@@ -221,7 +230,8 @@ class _Wire:
             wire.host, wire.port = wire._udp.get_extra_info("sockname")[:2]
             return wire
         async with asyncio.timeout(_DEFAULT_TIMEOUT_S):
-            reader, wire._writer = await asyncio.open_connection(host, port)
+            security = _untrusting() if transport == "tls" else None
+            reader, wire._writer = await asyncio.open_connection(host, port, ssl=security)
         wire.host, wire.port = wire._writer.get_extra_info("sockname")[:2]
         wire._reader = asyncio.create_task(wire._read(reader), name="siplab-probe-reader")
         return wire

@@ -6,6 +6,7 @@ over everything that shapes them, and never committed. The same inputs give the 
 Errors: ``SpeechError`` (espeak-ng or sox is missing or refused a text).
 """
 
+import contextlib
 import fcntl
 import hashlib
 import inspect
@@ -13,7 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,14 +63,21 @@ def ensure() -> Path:
             message = f"{tool} is not installed: apt-get install {tool}"
             raise SpeechError(message)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock(folder):
         if not (folder / "complete").exists():
             for name, samples in _everything().items():
                 (folder / f"{name}.ulaw").write_bytes(g711.mulaw(samples))
                 (folder / f"{name}.alaw").write_bytes(g711.alaw(samples))
             (folder / "complete").touch()
     return folder
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a folder of the cache against other processes of this machine."""
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def names(prefix: str) -> list[str]:

@@ -352,14 +352,17 @@ async def test_carrier_that_wants_a_password(
         assert (200, True) == (entered.status, entered.challenged)
 
 
-async def test_carrier_over_tcp(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", [Transport.TCP, Transport.TLS])
+async def test_carrier_over_streams(tmp_path: Path, transport: Transport) -> None:
     """
-    The same network answers over TCP.
+    The same network answers over TCP and TLS.
     """
-    async with Carrier(tmp_path, pace=PACE, transport=Transport.TCP) as carrier:
+    async with Carrier(tmp_path, pace=PACE, transport=transport) as carrier:
         host, port = carrier.address, carrier.port
-        busy = await probe.stray_invite(host, port, user="+12125550145", transport="tcp")
-        person = await probe.stray_invite(host, port, user="+12125550103", transport="tcp")
+        busy = await probe.stray_invite(host, port, user="+12125550145", transport=transport.value)
+        person = await probe.stray_invite(
+            host, port, user="+12125550103", transport=transport.value
+        )
 
         assert (486, 200) == (busy.status, person.status)
         await entry(carrier, "+12125550145", lambda call: call.status == 486)
