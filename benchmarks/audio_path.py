@@ -51,7 +51,7 @@ class Run:
 class Call(pj.Call):
     """A call whose audio is handed to its owner once."""
 
-    media: pj.AudioMedia | None = None
+    media: Any = None
 
     def onCallMediaState(self, prm: Any) -> None:
         """Keep the audio as soon as it runs."""

@@ -158,4 +158,4 @@ def _through_g711(pcm: NDArray[np.int64]) -> bytes:
     exponent = np.floor(np.log2(magnitude)).astype(np.int64) - 7
     mantissa = (magnitude >> (exponent + 3)) & 15
     decoded = (((mantissa << 3) + 132) << exponent) - 132
-    return np.where(pcm < 0, -decoded, decoded).astype("<i2").tobytes()
+    return bytes(np.where(pcm < 0, -decoded, decoded).astype("<i2"))

@@ -261,7 +261,7 @@ def test_bank_reuses_places() -> None:
 )
 def test_any_pieces_give_the_same_verdict(cuts: list[int], seconds: float, seed: int) -> None:
     """
-    However the audio is cut, also in the middle of a sample, what is believed at its end is the same.
+    However the audio is cut, even within a sample, the same is believed at its end.
     """
     audio = pcm(quiet(0.4), sounds.speech(seconds, seed=seed), quiet(1.5))
     detector = Detector()
@@ -309,8 +309,7 @@ def test_people_of_the_lab(name: str) -> None:
 @pytest.mark.parametrize("name", [*speech.names("voicemail"), "voicemail_short_word"])
 def test_voicemail_of_the_lab(name: str) -> None:
     """
-    Every voicemail is known for a machine by the time its beep is over, some only after a pause
-    that made it pass for a person.
+    Every voicemail is known for a machine in the end, some only after passing for a person.
     """
     assert Screening.MACHINE in {p.state for p in course(lab(name))}
 
