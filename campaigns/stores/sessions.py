@@ -244,6 +244,10 @@ async def phone_lost(
             return None
         session = session_of(row)
         if session.state is to or session.state is AgentState.OFFLINE:
+            await connection.execute(
+                "UPDATE agent_session SET pause_reason = $2 WHERE id = $1", session_id, reason
+            )
+            await _told(connection, session, at=at, reason=reason)
             return PhoneLoss(session, None)
         left: UUID | None = None
         if call is not None and session.attempt_id == call["id"]:

@@ -98,6 +98,8 @@ def ended_by(ending: Ending, *, hung_up_by_us: bool) -> EndedBy:
     """Return who ended it: us, the other party, or the network in between."""
     if hung_up_by_us or ending.cancelled or ending.ring_timeout:
         return EndedBy.US
+    if ending.answered:
+        return EndedBy.THEM
     if ending.local or outcome(ending) is Outcome.TRUNK_FAULT:
         return EndedBy.NETWORK
     return EndedBy.THEM
