@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from campaigns.errors import DatabaseError
+from campaigns.errors import DatabaseError, UserError
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +138,11 @@ async def supervised(
             except BaseException:
                 supervisor.stop("failure")
                 raise
+    except BaseExceptionGroup as failures:
+        # What is a sentence for the user alone stays one, rather than a group of one.
+        if len(failures.exceptions) == 1 and isinstance(failures.exceptions[0], UserError):
+            raise failures.exceptions[0] from None
+        raise
     finally:
         for caught in signals:
             loop.remove_signal_handler(caught)
