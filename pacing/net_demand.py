@@ -46,7 +46,10 @@ class NetDemand:
         doubt: float,
         most: int,
     ) -> None:
-        self.per_call = per_call
+        # Rounding may leave a probability a hair outside [0, 1], and a variance then negative.
+        demand, supply = np.clip(demand, 0.0, 1.0), np.clip(supply, 0.0, 1.0)
+        self.per_call = np.clip(per_call, 0.0, 1.0)
+        per_call = self.per_call
         self._answers = demand.sum(axis=1)
         self._doubt = doubt
         mean = self._answers - supply.sum(axis=1)
@@ -127,8 +130,7 @@ def _log_factors(length: int) -> Floats:
 def _level_counts(probabilities: Floats) -> Floats:
     """Return how many variables sit at each level, per moment."""
     moments = probabilities.shape[0]
-    bounded = np.clip(probabilities, 0.0, 1.0)
-    level = np.rint(np.arcsin(np.sqrt(bounded)) * ((_LEVELS - 1) * 2 / pi)).astype(np.int64)
+    level = np.rint(np.arcsin(np.sqrt(probabilities)) * ((_LEVELS - 1) * 2 / pi)).astype(np.int64)
     level += np.arange(moments)[:, None] * _LEVELS
     counts = np.bincount(level.ravel(), minlength=moments * _LEVELS)
     return counts.reshape(moments, _LEVELS).astype(np.float64)

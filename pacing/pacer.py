@@ -48,15 +48,16 @@ def decide(snapshot: Snapshot) -> Decision:
         case Mode.POWER:
             spare = max(0.0, census.ready - census.waiting)
             wanted = Limit(Bound.RATIO, whole(snapshot.policy.ratio * spare) - census.pending)
-            most = max(most, min(wanted.calls, *(cap.calls + 1 for cap in caps)))
-            outlook = look_ahead(snapshot, most=most)
-            rule = _guarded(wanted, snapshot, census, standings, outlook, evidence)
+            if snapshot.policy.guard is GuardMode.PREDICTIVE:
+                most = max(most, min(wanted.calls, *(cap.calls + 1 for cap in caps)))
+                outlook = look_ahead(snapshot, most=most)
+            rule = _guarded(wanted, snapshot, census, standings, outlook, most, evidence)
         case Mode.PREDICTIVE:
             outlook = look_ahead(snapshot, most=most)
             calls = outlook.calls_within_threshold(least=census.one_to_one, most=most)
             at_most_one_each = calls >= ceil(census.enrolled)
             wanted = Limit(Bound.AGENTS if at_most_one_each else Bound.LOSS_THRESHOLD, calls)
-            rule = _guarded(wanted, snapshot, census, standings, outlook, evidence)
+            rule = _guarded(wanted, snapshot, census, standings, outlook, most, evidence)
         case mode:
             assert_never(mode)
 
@@ -73,10 +74,11 @@ def _guarded(
     snapshot: Snapshot,
     census: Census,
     standings: tuple[WindowStanding, ...],
-    outlook: Outlook,
+    outlook: Outlook | None,
+    most: int,
     evidence: Evidence,
 ) -> Limit:
-    """Lower *wanted* to what the guard allows; never raise it."""
+    """Lower *wanted* to what the guard allows, asking about *most* calls; never raise it."""
     evidence["wanted"] = wanted.calls
     held_back: Restraint | None = restraint(snapshot, standings)
     if held_back is not None:
@@ -86,16 +88,14 @@ def _guarded(
     if wanted.calls <= census.one_to_one:
         return wanted
     room = min(standing.headroom for standing in standings)
-    match snapshot.policy.guard:
-        case GuardMode.ABSOLUTE:
-            spare = whole(census.ready) - census.waiting - census.pending
-            allowed = max(census.one_to_one, room + spare)
-        case GuardMode.PREDICTIVE:
-            allowed = outlook.calls_within_headroom(
-                room, least=census.one_to_one, most=wanted.calls
-            )
-        case guard:
-            assert_never(guard)
+    if outlook is None or snapshot.policy.guard is GuardMode.ABSOLUTE:
+        # Every call beyond the ready agents is taken as lost (compliance PACE-2).
+        spare = whole(census.ready) - census.waiting - census.pending
+        allowed = max(census.one_to_one, room + spare)
+    else:
+        allowed = outlook.calls_within_headroom(
+            room, least=census.one_to_one, most=min(wanted.calls, most)
+        )
     evidence["cap_guard"] = allowed
     return wanted if wanted.calls <= allowed else Limit(Bound.GUARD, allowed)
 

@@ -52,6 +52,16 @@ def test_certain_and_impossible_events() -> None:
     assert 0.0 == pytest.approx(net.at_least(5, 2)[0], abs=1e-9)
 
 
+def test_probabilities_a_hair_outside_their_range() -> None:
+    """
+    Rounding errors of a model, 1 + 1e-15 or -1e-17, are no reason to fail.
+    """
+    above, below = np.array([[1.0 + 1e-15]]), np.array([[-1e-17]])
+    net = NetDemand(above, below, np.array([1.0 + 1e-15]), doubt=0.0, most=1)
+
+    assert 1.0 == pytest.approx(net.at_least(2, 1)[0])
+
+
 def test_nobody_and_nothing() -> None:
     """
     Without calls and agents the difference is surely zero.
