@@ -47,6 +47,11 @@ def _first(found: list[tuple[str, str]], name: str) -> str:
     return next((value for key, value in found if key == name), "")
 
 
+def _cseq(found: list[tuple[str, str]]) -> int:
+    digits = _first(found, "cseq").split(" ", 1)[0]
+    return int(digits) if digits.isdigit() else 0
+
+
 def _uri(value: str) -> str:
     match = _URI.search(value)
     return (match[1] or match[2] or "") if match else ""
@@ -83,12 +88,23 @@ class Dialog:
             local=_first(found, "from"),
             remote=_first(found, "to"),
             target=message.split(" ", 2)[1],
-            cseq=int(_first(found, "cseq").split(" ", 1)[0]),
+            cseq=_cseq(found),
             transport=transport,
             via=_first(found, "via"),
             peer=peer,
             routes=_routes(_all(found, "route")),
         )
+
+    def ringing(self, message: str) -> Dialog:
+        """Return the dialog after a provisional answer: which INVITE a CANCEL has to repeat.
+
+        A challenged INVITE was sent twice, with another branch and CSeq; the answer names the one
+        that counts. What the far side added to our Via (received, rport) is taken off again.
+        """
+        found = headers(message)
+        via = re.sub(r";\s*received=[^;]*", "", _first(found, "via"))
+        via = re.sub(r";\s*rport=\d+", ";rport", via)
+        return replace(self, via=via or self.via, cseq=_cseq(found) or self.cseq)
 
     def answered(self, message: str) -> Dialog:
         """Return the dialog after the far side's 2xx to our INVITE (RFC 3261 §12.1.2)."""
@@ -98,6 +114,7 @@ class Dialog:
             self,
             remote=_first(found, "to") or self.remote,
             target=_uri(_first(found, "contact")) or self.target,
+            cseq=_cseq(found) or self.cseq,
             routes=recorded[::-1] or self.routes,
         )
 

@@ -193,8 +193,12 @@ class Leg(pj.Call):
             self._final_code = code
             self._final_text = text
             self.retry_after_s = _retry_after(text)
-        elif code >= _OK and self.dialog is not None and not self.answered:
+        elif self.dialog is None or self.answered:
+            return
+        elif code >= _OK:
             self.dialog = self.dialog.answered(text)
+        else:
+            self.dialog = self.dialog.ringing(text)
 
     def _early(self, code: int) -> None:
         self.provisional = True

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 T1_S = 0.5
 T2_S = 4.0
 GIVE_UP_S = 8.0
+# The dead process may have sent re-INVITEs since; CSeq need only grow (RFC 3261 §12.2.1.1).
+CSEQ_AHEAD = 100_000
 _FINAL = 200
 _CHALLENGES = {401: "Authorization", 407: "Proxy-Authorization"}
 
@@ -43,7 +45,7 @@ def bye(dialog: Dialog, *, sent_by: str, authorization: str = "", cseq: int | No
         "BYE",
         dialog,
         via=f"SIP/2.0/{dialog.transport.upper()} {sent_by};rport;branch={_branch()}",
-        cseq=cseq or dialog.cseq + 1,
+        cseq=cseq or dialog.cseq + CSEQ_AHEAD,
         extra=authorization,
     )
 
@@ -95,7 +97,9 @@ async def _with_digest(dialog: Dialog, credentials: Credentials) -> int:
     line = digest(answers[-1], header, "BYE", dialog.target, credentials)
     return await _exchange(
         dialog,
-        lambda sent_by: bye(dialog, sent_by=sent_by, authorization=line, cseq=dialog.cseq + 2),
+        lambda sent_by: bye(
+            dialog, sent_by=sent_by, authorization=line, cseq=dialog.cseq + CSEQ_AHEAD + 1
+        ),
     )
 
 

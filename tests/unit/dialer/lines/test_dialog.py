@@ -44,7 +44,7 @@ def test_bye_follows_the_dialog_of_the_answer() -> None:
     assert ["<sip:p1.example;lr>", "<sip:p2.example;lr>"] == [
         value for name, value in found if name == "route"
     ]
-    assert ("cseq", "42 BYE") in found
+    assert ("cseq", f"{41 + orphans.CSEQ_AHEAD} BYE") in found
     assert any(name == "to" and value.endswith("tag=theirs") for name, value in found)
     assert any(name == "from" and value.endswith("tag=ours") for name, value in found)
 
@@ -60,6 +60,20 @@ def test_cancel_repeats_its_invite() -> None:
     assert ("cseq", "41 CANCEL") in found
     assert ("to", "<sip:+12025550101@192.0.2.1>") in found
     assert ("route", "<sip:proxy.example;lr>") in found
+
+
+def test_cancel_of_a_challenged_call_repeats_the_second_invite() -> None:
+    """After a digest challenge the CANCEL names the INVITE that is being answered."""
+    ringing = (
+        "SIP/2.0 180 Ringing\r\n"
+        "Via: SIP/2.0/UDP 192.0.2.9:5062;rport=5062;received=192.0.2.9;branch=z9hG4bKsecond\r\n"
+        "CSeq: 42 INVITE\r\nContent-Length: 0\r\n\r\n"
+    )
+    dialog = Dialog.from_invite(INVITE, transport="udp", peer="192.0.2.1:5060").ringing(ringing)
+    found = headers(orphans.cancel(dialog))
+
+    assert ("via", "SIP/2.0/UDP 192.0.2.9:5062;rport;branch=z9hG4bKsecond") in found
+    assert ("cseq", "42 CANCEL") in found
 
 
 def test_dialog_survives_its_row() -> None:
