@@ -82,22 +82,28 @@ class Tap:
     """The ear on one call, from `Listener.attach` to `Listener.detach`."""
 
     def __init__(self, recorder: _Recorder, source: AudioSource, listener: Listener) -> None:
-        self._recorder = recorder
+        # None once taken off: a recorder must not outlive the library on somebody's forgotten tap.
+        self._recorder: _Recorder | None = recorder
         self._source = source
         self._listener = listener
         self._began = listener.now()
         self._start = self._at = recorder.end()
         self._skip = recorder.stale
-        self._counted = 0
+        self._has_heard = False
 
     def read(self) -> bytes:
         """Return the audio added since the last read: 16-bit mono samples at 8 kHz."""
+        if self._recorder is None:
+            return b""
         heard = part = os.pread(self._recorder.fd, _READ_AT_ONCE, self._at)
         while len(part) == _READ_AT_ONCE:
             part = os.pread(self._recorder.fd, _READ_AT_ONCE, self._at + len(heard))
             heard += part
         heard = heard[: len(heard) & ~1]
-        self._listener.learn_step(len(heard))
+        if self._has_heard:
+            # Not the first time: stdio's first block is shorter by the header.
+            self._listener.learn_step(len(heard))
+        self._has_heard = self._has_heard or bool(heard)
         self._at += len(heard)
         if self._skip:
             skipped = min(self._skip, len(heard))
@@ -118,21 +124,28 @@ class Tap:
     @property
     def frames_received(self) -> int:
         """Return how many frames have been written."""
-        return (self._recorder.end() - self._start) // _FRAME_BYTES
+        return (self._recorder.end() - self._start) // _FRAME_BYTES if self._recorder else 0
 
-    def _unwritten(self) -> int:
-        """Return how many bytes are probably still in buffers."""
-        missing = (self.frames_expected - self.frames_received) * _FRAME_BYTES
-        return min(max(0, missing), self._listener.largest_buffer)
-
-    def _take_off(self) -> _Recorder:
+    def take_off(self) -> _Recorder | None:
+        """Stop hearing and give the recorder back, emptied; None if it has been."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return None
+        recorder.stale = self._unwritten_of(recorder)
         # Gone already if the call was: PJSIP disconnects what it removes.
         with contextlib.suppress(pj.Error):
-            self._source.stopTransmit(self._recorder.media)
-        recorder = self._recorder
-        recorder.stale = self._unwritten()
+            self._source.stopTransmit(recorder.media)
         recorder.forget()
         return recorder
+
+    def _unwritten(self) -> int:
+        return self._unwritten_of(self._recorder) if self._recorder else 0
+
+    def _unwritten_of(self, recorder: _Recorder) -> int:
+        """Return how many bytes are probably still in buffers."""
+        written = recorder.end() - self._start
+        missing = self.frames_expected * _FRAME_BYTES - written
+        return min(max(0, missing), self._listener.largest_buffer) & ~1
 
 
 class Listener:
@@ -168,12 +181,13 @@ class Listener:
 
     def detach(self, tap: Tap) -> None:
         """Take a tap off, also from a call that is gone; its audio is forgotten. Harmless twice."""
-        if tap not in self._taps:
+        expected, received = tap.frames_expected, tap.frames_received
+        recorder = tap.take_off()
+        if recorder is None:
             return
-        self._taps.remove(tap)
-        self._expected += tap.frames_expected
-        self._received += tap.frames_received
-        recorder = tap._take_off()  # noqa: SLF001 - the two are one mechanism
+        self._taps.discard(tap)
+        self._expected += expected
+        self._received += received
         recorder.idle_since = self.now()
         self._pool.append(recorder)
 

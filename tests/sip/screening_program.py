@@ -187,8 +187,6 @@ async def taps(folder: Path) -> dict[str, Any]:
     await asyncio.sleep(0.6)
     heard.append(pitch(second.read()))
     again = second.read()
-    links = list(Path("/proc/self/fd").iterdir())
-    files = {str(link.readlink()) for link in links if link.is_symlink()}
     counts = listener.counts()
     found = {
         "heard": heard,
@@ -198,10 +196,16 @@ async def taps(folder: Path) -> dict[str, Any]:
         "step_ms": counts.step_ms,
         "received": counts.frames_received,
         "expected": counts.frames_expected,
-        "files": sorted(name for name in files if "screening" in name),
+        "files": sorted(name for name in open_files() if "screening" in name),
     }
     listener.close()
     return found
+
+
+def open_files() -> set[str]:
+    """Return what this process has open, by name."""
+    links = list(Path("/proc/self/fd").iterdir())
+    return {str(link.readlink()) for link in links if link.is_symlink()}
 
 
 def tones(hertz: float) -> Any:
