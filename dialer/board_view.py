@@ -17,7 +17,8 @@ MOST_AGENTS = 16
 # Of the limit: from here on the ledger turns amber.
 NEAR = 0.9
 STALE_S = 5.0
-_BAR = 24
+_BAR = 12
+_LONGEST_NAME = 20
 
 _AGENT_STYLE = {
     AgentState.OFFLINE: "dim",
@@ -165,13 +166,20 @@ def _lines(board: BoardSnapshot) -> Panel:
             use = Text(f"! suspended: {trunk.suspended_reason}", "bold red")
         elif trunk.in_use >= trunk.channels:
             use = Text(f"! full: {trunk.in_use} / {trunk.channels}", "yellow")
-        rows.add_row(Text(f"trunk {trunk.name}", "dim"), use)
+        rows.add_row(Text(f"trunk {_shortened(trunk.name)}", "dim"), use)
     busy = sum(count for state, count in board.calls.items() if state is not AttemptState.ENDED)
     return Panel(rows, title=f"Lines: {busy} in use", title_align="left")
 
 
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
 def _ledger(board: BoardSnapshot) -> Panel:
     rows = Table.grid(padding=(0, 2))
+    for _ in range(3):
+        rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
     for window in board.ledger:
         rows.add_row(window.name, *_ledger_cells(window))
     if not board.ledger:
@@ -193,9 +201,7 @@ def _ledger_cells(window: LedgerLine) -> tuple[Text, Text, str]:
     filled = min(_BAR, round(share * _BAR))
     bar = Text("█" * filled, style)
     bar.append("░" * (_BAR - filled), "dim")
-    verdict = Text(
-        f"{percent(window.rate_ppm)} of at most {percent(window.limit_ppm)}  {word}", style
-    )
+    verdict = Text(f"{word} {percent(window.rate_ppm)} of {percent(window.limit_ppm)}", style)
     seeded = f", {window.seeded} of them seeded history" if window.seeded else ""
     return bar, verdict, f"{window.abandoned} of {window.answered_by_person}{seeded}"
 

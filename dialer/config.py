@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from campaigns.errors import UserError
 from campaigns.model import TrunkKind
@@ -151,6 +157,18 @@ class Config(BaseSettings):
     trunk: Annotated[tuple[TrunkSection, ...], NoDecode] = Field(
         default=(), examples=["[[trunk]] sections"], description="Trunks; see below."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_others: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is passed and nothing else: only `load` looks at the environment."""
+        del settings_cls
+        return (init_settings,)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
