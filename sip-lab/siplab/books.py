@@ -68,13 +68,25 @@ class CarrierCall:
 def read(folder: Path) -> list[CarrierCall]:
     """Return all calls in *folder*'s books, oldest first."""
     calls: dict[str, CarrierCall] = {}
-    numbers = sorted(int(path.stem.partition("-")[2]) for path in folder.glob("wire-*.log"))
-    for number in numbers:
+    for number in _runs(folder):
         for line in _lines(folder / WIRE.format(number)):
             _note(calls, line)
         for line in _lines(folder / CALLS.format(number)):
             _describe(calls, line)
     return sorted(calls.values(), key=lambda call: call.invited_at)
+
+
+def registrations(folder: Path) -> list[tuple[float, int]]:
+    """Return when the carrier answered each REGISTER and with which status, oldest first."""
+    answers: list[tuple[float, int]] = []
+    for number in _runs(folder):
+        for line in _lines(folder / WIRE.format(number)):
+            parts = line.split("\t")
+            if len(parts) >= _FIELDS_OF_A_WIRE_LINE and parts[5].endswith(" REGISTER"):
+                status = _STATUS.match(parts[6])
+                if status is not None:
+                    answers.append((float(parts[2]), int(status.group(1))))
+    return answers
 
 
 def live_calls(folder: Path) -> list[CarrierCall]:
@@ -88,6 +100,11 @@ def count_by_status(calls: Iterable[CarrierCall]) -> dict[int | None, int]:
     for call in calls:
         counts[call.status] = counts.get(call.status, 0) + 1
     return counts
+
+
+def _runs(folder: Path) -> list[int]:
+    """Return the numbers of the carrier's runs in *folder*, in order."""
+    return sorted(int(path.stem.partition("-")[2]) for path in folder.glob("wire-*.log"))
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -155,6 +155,8 @@ class Sipp:
         arguments += ["-mi", self.address, "-mp", str(self.media_port), "-t", transport]
         arguments += ["-cp", str(free_port(self.address)), "-nostdin", "-f", "3600"]
         arguments += ["-timeout", f"{self._life_s}s", "-aa"]
+        # A registration is refreshed under its old Call-ID, which SIPp would ignore for 33 s.
+        arguments += ["-deadcall_wait", "2000"]
         # A stray message must not take a call down, nor a busy machine the carrier.
         arguments += ["-default_behaviors", "all,-abortunexp", "-max_socket", "20000"]
         arguments += ["-watchdog_major_maxtriggers", "1000000"]

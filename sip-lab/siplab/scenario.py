@@ -36,6 +36,10 @@ from siplab.sipp_xml import (
 _VIAS = "(Via|v|Record-Route):[[:print:]]*"
 # The user part of the Request-URI and nothing else: From has digits and an @ too.
 _USER = "INVITE sips?:[^@;]*"
+_BYE_FROM = (
+    '<ereg regexp="Via: SIP/2.0/UDP ([0-9.]+):([0-9]+)" search_in="msg"'
+    ' assign_to="junk,bye_host,bye_port"/>'
+)
 _FIRST_REFUSAL = 300
 _FIELDS = (
     # name, column in the table, is it a number SIPp calculates with
@@ -115,6 +119,7 @@ def carrier(setting: Setting) -> str:
         *_answer(setting),
         *_conversation(setting),
         *_endings(setting),
+        *_registration(setting),
         '<label id="end"/>',
         # Mentions the captures nobody reads: SIPp refuses a scenario with unused variables.
         '<Reference variables="junk,unused"/>',
@@ -218,6 +223,7 @@ def _start(setting: Setting) -> list[str]:
     parts = [
         '<recv request="OPTIONS" optional="true" next="options"/>',
         '<recv request="BYE" optional="true" next="stray"/>',
+        _receive_registration(setting, 'optional="true" next="register"'),
         '<recv request="CANCEL" optional="global" next="cancel"/>',
         _first_invite(setting),
     ]
@@ -262,13 +268,9 @@ def _verify(setting: Setting) -> str:
 
 def _challenge(setting: Setting, credentials: Credentials) -> list[str]:
     """Return the digest challenge: once, then 403."""
-    by_proxy = credentials.challenge == 407
-    status = "407 Proxy Authentication Required" if by_proxy else "401 Unauthorized"
-    header = "Proxy-Authenticate" if by_proxy else "WWW-Authenticate"
-    value = f'Digest realm="{credentials.realm}", nonce="siplab[pid]n[call_number]", algorithm=MD5'
     return [
         goto("authorised", "authorised"),
-        send(reply(status, f"{header}: {value}"), retrans=True),
+        send(_challenging_reply(credentials), retrans=True),
         '<recv request="ACK"/>',
         _first_invite(setting),
         goto("authorised", "authorised"),
@@ -276,6 +278,42 @@ def _challenge(setting: Setting, credentials: Credentials) -> list[str]:
         '<recv request="ACK"/>',
         goto("end"),
         '<label id="authorised"/>',
+    ]
+
+
+def _challenging_reply(credentials: Credentials) -> list[str]:
+    by_proxy = credentials.challenge == 407
+    status = "407 Proxy Authentication Required" if by_proxy else "401 Unauthorized"
+    header = "Proxy-Authenticate" if by_proxy else "WWW-Authenticate"
+    value = f'Digest realm="{credentials.realm}", nonce="siplab[pid]n[call_number]", algorithm=MD5'
+    return reply(status, f"{header}: {value}")
+
+
+def _receive_registration(setting: Setting, attributes: str = "") -> str:
+    expires = '<ereg regexp=".*" search_in="hdr" header="Expires:" assign_to="expires"/>'
+    actions = f"<action>{expires}{_verify(setting)}</action>"
+    return f'<recv request="REGISTER" {attributes}>{actions}</recv>'
+
+
+def _registration(setting: Setting) -> list[str]:
+    """Return the registrar: challenged like calls are, granted for as long as asked."""
+    parts = ['<label id="register"/>']
+    if setting.credentials is not None:
+        parts += [
+            goto("registered", "authorised"),
+            send(_challenging_reply(setting.credentials)),
+            _receive_registration(setting),
+            goto("registered", "authorised"),
+            send(reply("403 Forbidden"), then="end"),
+            '<label id="registered"/>',
+        ]
+    granted = ("[last_Contact:]", "Expires:[$expires]"), ("[last_Contact:]", "Expires: 300")
+    return [
+        *parts,
+        goto("registered_as_asked", "expires"),
+        send(reply("200 OK", *granted[1]), then="end"),
+        '<label id="registered_as_asked"/>',
+        send(reply("200 OK", *granted[0]), then="end"),
     ]
 
 
@@ -376,7 +414,7 @@ def _answer(setting: Setting) -> list[str]:
     parts += _send_with_sdp(setting, "200 OK", "answer", retrans=True)
     parts += [
         _reinvite(),
-        '<recv request="BYE" optional="global" next="bye"/>',
+        f'<recv request="BYE" optional="global" next="bye"><action>{_BYE_FROM}</action></recv>',
         # An ACK that slipped in while a CANCEL was being answered is not waited for for ever.
         '<recv request="ACK" timeout="8000" ontimeout="acknowledged"/>',
         '<label id="acknowledged"/>',
@@ -430,6 +468,12 @@ def _endings(setting: Setting) -> list[str]:
     contact = f"Contact: <{setting.contact}>"
     parts = [
         '<label id="bye"/>',
+        # The successor of a crashed dialer sends BYE from a port of its own, and SIPp would answer
+        # to the port of the INVITE; Via says where to (RFC 3261 18.2.2).
+        goto("bye_from_elsewhere", "bye_port"),
+        send(reply("200 OK"), then="end"),
+        '<label id="bye_from_elsewhere"/>',
+        do('<setdest host="[$bye_host]" port="[$bye_port]" protocol="udp"/>'),
         send(reply("200 OK"), then="end"),
         '<label id="reinvite"/>',
     ]

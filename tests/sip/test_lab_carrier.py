@@ -380,6 +380,47 @@ async def test_carrier_speaks_a_law(tmp_path: Path, phone: Phone) -> None:
         assert await phone.until_loud(phone.answered_at or 0.0, timeout_s=PATIENCE_S)
 
 
+async def test_trunk_registers(carrier: Carrier, tmp_path: Path) -> None:
+    """
+    A trunk may register for as long as it likes; with credentials set it is challenged first.
+    """
+    wish = ("expires", "120")
+    granted = await probe.request("REGISTER", carrier.address, carrier.port, wish)
+    async with Carrier(tmp_path / "strict", credentials=Credentials("overdial", "pw")) as strict:
+        challenged = await probe.request("REGISTER", strict.address, strict.port, wish)
+
+    assert (200, "120") == (granted.status, granted.message.header("expires"))
+    assert granted.message.header("contact")
+    assert 401 == challenged.status
+    assert [200] == [status for _, status in books.registrations(carrier.folder)]
+
+
+async def test_bye_from_another_port(carrier: Carrier) -> None:
+    """
+    Whoever takes over from a crashed dialer can end its calls from a port of its own.
+    """
+    bank = PhoneBank(1)
+    await bank.start()
+    orphan = bank["agent1"]
+    await orphan.call(uri(carrier, "+442079460003"))
+    assert orphan.call_up is not None
+    dialog = orphan.call_up.dialog
+    await entry(carrier, "+442079460003", lambda call: call.is_live)
+    await bank.vanish()
+    ended = await probe.request(
+        "BYE",
+        carrier.address,
+        carrier.port,
+        user="carrier",
+        call_id=dialog.call_id,
+        to_tag=dialog.remote_tag,
+    )
+
+    assert 200 == ended.status
+    await entry(carrier, "+442079460003", lambda call: call.ended_by == "caller")
+    assert [] == carrier.live_calls()
+
+
 async def test_carrier_vanishes_and_comes_back(carrier: Carrier, bank: PhoneBank) -> None:
     """
     A killed carrier leaves its books readable; a restarted one carries them on.
