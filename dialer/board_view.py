@@ -160,15 +160,17 @@ def _lines(board: BoardSnapshot) -> Panel:
         rows.add_row(
             Text("! waiting for an agent", "red"), Text(str(board.waiting_for_agent), "bold red")
         )
+    troubles = []
     for trunk in board.trunks:
         use = Text(f"{trunk.in_use} / {trunk.channels}")
         if trunk.suspended_reason is not None:
-            use = Text(f"! suspended: {trunk.suspended_reason}", "bold red")
+            troubles.append(Text(f"! suspended: {trunk.suspended_reason}", "bold red"))
+            use = Text("! suspended", "bold red")
         elif trunk.in_use >= trunk.channels:
             use = Text(f"! full: {trunk.in_use} / {trunk.channels}", "yellow")
         rows.add_row(Text(f"trunk {_shortened(trunk.name)}", "dim"), use)
     busy = sum(count for state, count in board.calls.items() if state is not AttemptState.ENDED)
-    return Panel(rows, title=f"Lines: {busy} in use", title_align="left")
+    return Panel(Group(rows, *troubles), title=f"Lines: {busy} in use", title_align="left")
 
 
 def _shortened(name: str) -> str:
