@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +20,6 @@ from campaigns.errors import UserError
 COMMAND_TIMEOUT_S = 120.0
 _STOP_GRACE_S = 10.0
 _DIALER = str(Path(sys.executable).with_name("dialer"))
-ALL = 1000
 
 
 class Shell:
@@ -36,10 +36,11 @@ class Shell:
         """Show a command the way it would be typed."""
         self.console.print(Text("$ " + shlex.join(["dialer", *words]), "bold"), soft_wrap=True)
 
-    async def run(self, *words: str, lines: int = 1, quiet: bool = False) -> str:
-        """Run a command to its end, show its first *lines* of output, and return all of it.
+    async def run(self, *words: str, lines: int = 1, after: str = "", quiet: bool = False) -> str:
+        """Run a command to its end, show some of its output, and return all of it.
 
-        Raises `UserError` with the command's own last line if it fails.
+        Shown are *lines* lines from the first one that begins with *after*. Raises `UserError`
+        with the command's own last line if it fails.
         """
         if not quiet:
             self.echo(*words)
@@ -66,8 +67,9 @@ class Shell:
             last = text.splitlines()[-1] if text else f"exit code {process.returncode}"
             raise UserError(f"`dialer {' '.join(words[:2])}` failed: {last}")
         if not quiet:
-            for line in [line for line in text.splitlines() if line.strip()][:lines]:
-                self.console.print(Text("  " + line.rstrip(), "dim"), soft_wrap=True)
+            said_lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+            for line in itertools.islice(_from(said_lines, after), lines):
+                self.console.print(Text("  " + line, "dim"), soft_wrap=True)
         return text
 
     async def show(self, *words: str) -> None:
@@ -121,6 +123,10 @@ class Shell:
             if said:
                 return said[-1][:300]
         return f"nothing, see {self.logs / log}"
+
+
+def _from(lines: Iterable[str], first: str) -> Iterator[str]:
+    return itertools.dropwhile(lambda line: not line.startswith(first), lines)
 
 
 async def end(process: asyncio.subprocess.Process, *, grace_s: float = _STOP_GRACE_S) -> None:

@@ -207,7 +207,9 @@ async def _prepare(stage: Stage) -> None:
         "--set", "max_attempts=2",
     )  # fmt: skip
     await shell.run("dnc", "import", stage.file.do_not_call.name, "--seller", SELLER)
-    await shell.run("leads", "import", stage.file.leads.name, "--campaign", CAMPAIGN, lines=40)
+    await shell.run(
+        "leads", "import", stage.file.leads.name, "--campaign", CAMPAIGN, lines=20, after="Import"
+    )
     await shell.run("dnc", "add", stage.file.suppressed[-1], "--seller", SELLER, lines=2)
     _say(stage.console, f"{options.agents} agents, each with a phone that stays off the hook:")
     for index, phone in enumerate(stage.phones):

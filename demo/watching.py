@@ -52,7 +52,7 @@ class _Lines:
     def show(self, board: BoardSnapshot) -> None:
         if time.monotonic() >= self.next_at:
             self.next_at = time.monotonic() + LINE_EVERY_S
-            self.console.print(line_of(board))
+            self.console.print(line_of(board), soft_wrap=True)
 
 
 @contextlib.contextmanager
