@@ -135,12 +135,8 @@ def clean(cell: str) -> str:
     return re.sub(r"(?<=[0-9])\.0$", "", text)
 
 
-def read_number(cell: str, country: str | None, zone: str | None = None) -> DialableNumber | Reject:
-    """Return the number in *cell*; *country* is its ISO 3166 country unless it begins with +.
-
-    *zone* is what the list says about the person's zone, an IANA name or a word; a word nobody
-    knows makes every zone of the country count.
-    """
+def parse_number(cell: str, country: str | None) -> phonenumbers.PhoneNumber | Reject:
+    """Return the number written in *cell*, of any kind; *country* is where it is national."""
     text = clean(cell)
     if not text:
         return Reject.NO_NUMBER
@@ -152,7 +148,7 @@ def read_number(cell: str, country: str | None, zone: str | None = None) -> Dial
         return Reject.EMERGENCY
     digits = sum(character.isdigit() for character in text)
     if not digits:
-        return Reject.NO_NUMBER if not any(map(str.isalpha, text)) else Reject.INVALID
+        return Reject.INVALID if any(map(str.isalpha, text)) else Reject.NO_NUMBER
     international = text.lstrip("( ").startswith(("+", "\uff0b"))
     if not international and country is None:
         return Reject.NO_COUNTRY
@@ -163,6 +159,28 @@ def read_number(cell: str, country: str | None, zone: str | None = None) -> Dial
     except phonenumbers.NumberParseException:
         return Reject.INVALID
     number.extension = None
+    return number
+
+
+def read_e164(cell: str, country: str | None) -> str | Reject:
+    """Return a number of any kind as E.164: what may not be dialed may still be suppressed."""
+    number = parse_number(cell, country)
+    if isinstance(number, Reject):
+        return number
+    if not phonenumbers.is_possible_number(number):
+        return Reject.INVALID
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def read_number(cell: str, country: str | None, zone: str | None = None) -> DialableNumber | Reject:
+    """Return the number in *cell*; *country* is its ISO 3166 country unless it begins with +.
+
+    *zone* is what the list says about the person's zone, an IANA name or a word; a word nobody
+    knows makes every zone of the country count.
+    """
+    number = parse_number(cell, country)
+    if isinstance(number, Reject):
+        return number
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     facts = classify(number, e164)
     if facts.kind is not NumberKind.ORDINARY:
