@@ -35,6 +35,8 @@ class Route:
     local_uri: str
     headers: dict[str, str]
     transport: str
+    codecs: tuple[str, ...]
+    ptime_ms: int
 
 
 class Refused(Exception):
@@ -164,6 +166,8 @@ def route(trunk: TrunkRow, account: Account, number: str, caller_id: str) -> Rou
         local_uri=f"{shown}<sip:{settings.from_user or caller_id}@{domain}>",
         headers=headers,
         transport=trunk.transport.value,
+        codecs=tuple(codec.value for codec in settings.codecs),
+        ptime_ms=settings.ptime_ms,
     )
 
 

@@ -101,6 +101,7 @@ class CustomerCall:
     def start(self, leg: Leg, route: Route) -> None:
         """Send the INVITE. An error of PJSIP ends the attempt as the trunk's fault."""
         self.leg = leg
+        leg.codecs, leg.ptime_ms = route.codecs, route.ptime_ms
         self._timers.set("ring", self.timers.ring_timeout_s, self._ring_timeout)
         try:
             leg.dial(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,7 +29,8 @@ IDLE_POLL_S = 0.005
 # One turn handles at most this many events before other tasks get their turn.
 _EVENTS_PER_TURN = 64
 CLOCK_RATE_HZ = 8000
-_LOCAL_SIP_CODECS = {"PCMU": 255, "PCMA": 254, "opus": 130, "GSM": 120, "speex": 0, "L16": 0}
+# G.711 first: it is what carriers speak. What is not named is not offered.
+_CODEC_PRIORITY = {"PCMU": 255, "PCMA": 254, "G722": 140, "opus": 130, "GSM": 120}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Endpoint:
 
     def __init__(self, network: Network, *, wanted_calls: int = 1000) -> None:
         self.network = network
+        _raise_file_limit()
         self._transports: dict[Transport, int] = {}
         self._polling: asyncio.Task[None] | None = None
         self.turns = 0
@@ -95,7 +98,7 @@ class Endpoint:
         self.pj.audDevManager().setNullDev()
         for codec in self.pj.codecEnum2():
             name = codec.codecId.split("/")[0]
-            self.pj.codecSetPriority(codec.codecId, _LOCAL_SIP_CODECS.get(name, 0))
+            self.pj.codecSetPriority(codec.codecId, _CODEC_PRIORITY.get(name, 0))
 
     def _open(self, transport: Transport, port: int) -> None:
         config = pj.TransportConfig()
@@ -160,6 +163,13 @@ class Endpoint:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._polling
         self.pj.libDestroy()
+
+
+def _raise_file_limit() -> None:
+    """Raise the soft limit of open files to the hard one: every call needs several."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextlib.contextmanager

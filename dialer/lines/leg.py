@@ -14,6 +14,7 @@ import pjsua2 as pj
 import structlog
 
 from dialer.lines.dialog import Dialog
+from dialer.lines.offer import restrict
 from dialer.lines.outcome import Ending, q850_cause
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Leg(pj.Call):
             super().__init__(account, call_id)
         self.owner = owner
         self.transport = transport
+        self.codecs: tuple[str, ...] = ()
+        self.ptime_ms = 20
         self.audio: pj.AudioMedia | None = None
         self.on_hold = False
         self.rang = False
@@ -222,6 +225,15 @@ class Leg(pj.Call):
             ring_timeout=self.ring_timeout,
             cancelled=self.cancelled,
         )
+
+    def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:
+        """Limit our SDP to the trunk's codecs, where it names any."""
+        if self.codecs:
+            self._guarded(lambda: self._restrict(prm))
+
+    def _restrict(self, prm: pj.OnCallSdpCreatedParam) -> None:
+        session = prm.sdp
+        session.wholeSdp = restrict(session.wholeSdp, self.codecs, ptime_ms=self.ptime_ms)
 
     def onCallMediaState(self, prm: object) -> None:
         """Keep the audio of the leg and whether the far side put us on hold."""

@@ -54,6 +54,8 @@ TRUNKS_EVERY_S = 10.0
 BURST = 25
 # PJSIP may still speak of a leg this long after it ended (amd reference, pitfall 11).
 RETIRED_S = 3.0
+# PyPI's pjsua2 wheels are compiled for four calls.
+SMALL_CAPACITY = 4
 HANG_UP_WITHIN_S = 6.0
 POOL_SIZE = 8
 
@@ -287,6 +289,12 @@ class LineProcess:
         background.append(self.endpoint.poll_forever(lambda: None))
         for task in background:
             task.add_done_callback(lambda ended: _stop_on_failure(ended, supervisor))
+        if self.endpoint.capacity <= SMALL_CAPACITY:
+            log.warning(
+                "sip_stack_small",
+                calls=self.endpoint.capacity,
+                remedy="this build of pjsua2 holds no more; run `make pjsua2` for one that does",
+            )
         log.info(
             "lines_started",
             process=str(self.process.id),
