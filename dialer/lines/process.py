@@ -22,7 +22,8 @@ from campaigns.errors import LeaseLost, UserError
 from campaigns.model import Outcome, ProcessKind
 from campaigns.stores import attempts, database, line_commands, trunks
 from campaigns.stores.line_commands import CommandKind, LineCommand
-from dialer.lines import accounts, announcement
+from dialer import logs, metrics
+from dialer.lines import accounts, announcement, gauges
 from dialer.lines.announcement import Announcer
 from dialer.lines.customer import CustomerCall
 from dialer.lines.desk import Desk
@@ -252,9 +253,19 @@ class LineProcess:
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             self.desk.watch()
+            self._measure()
             now = time.monotonic()
             while self._retired and self._retired[0][0] <= now:
                 self._retired.popleft()
+
+    def _measure(self) -> None:
+        heard = self.screener.listener.counts()
+        gauges.calls.set(len(self.calls))
+        gauges.agent_legs.set(sum(agent.is_up for agent in self.desk.agents.values()))
+        gauges.screened.set(len(self.screener))
+        gauges.backlog.set(self.writer.backlog)
+        gauges.frames_received.set(heard.frames_received)
+        gauges.frames_expected.set(heard.frames_expected)
 
     def _orphaned(self, attempt_id: UUID) -> None:
         """End a call whose row somebody else has closed or taken over."""
@@ -355,6 +366,14 @@ class LineProcess:
             log.warning("shutdown_unwritten", backlog=self.writer.backlog)
         self.screener.close()
 
+    async def ready(self) -> str | None:
+        """Return why this process cannot carry calls, None when it can."""
+        if self._draining:
+            return "The line process is shutting down."
+        if not self.process.holds_lease:
+            return "Postgres has not confirmed this line process for some seconds."
+        return None
+
     async def _until_empty(self, within_s: float, is_empty: Callable[[], bool]) -> None:
         until = time.monotonic() + within_s
         while not is_empty() and time.monotonic() < until:  # noqa: ASYNC110 - many small causes
@@ -396,25 +415,25 @@ async def run(config: Config, index: int = 0) -> None:
     dsn = config.database_url
     if dsn is None:
         raise UserError("A line process needs DIALER_DATABASE_URL.")
+    logs.configure(level=config.log, log_format=config.log_format)
     pool = await database.open_pool(dsn, size=POOL_SIZE)
     endpoint = Endpoint(network(config, index), wanted_calls=config.max_calls or 1000)
     try:
         endpoint.start()
-        process = Process(
-            pool,
-            ProcessKind.LINES,
-            endpoints=Endpoints(
+        process = Process(pool, ProcessKind.LINES)
+        lines = LineProcess(config, pool, endpoint, process)
+        async with metrics.served(lines.ready) as address:
+            process.endpoints = Endpoints(
+                address=address,
                 sip_address=str(config.bind_address),
                 sip_port=endpoint.sip_port(),
                 rtp_low=endpoint.network.rtp_low,
                 rtp_high=endpoint.network.rtp_high,
                 capacity=endpoint.capacity,
-            ),
-        )
-        await process.register()
-        async with supervised() as supervisor:
-            lines = LineProcess(config, pool, endpoint, process)
-            supervisor.spawn("lines", lines.run(supervisor))
+            )
+            await process.register()
+            async with supervised() as supervisor:
+                supervisor.spawn("lines", lines.run(supervisor))
     finally:
         await pool.close()
         await endpoint.stop()
