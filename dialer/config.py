@@ -233,6 +233,17 @@ class Config(BaseSettings):
         """Return the UDP and TCP port of line process *index*; TLS is on the next one."""
         return self.sip_port + index * PORTS_PER_LINE_PROCESS
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which a child process reads these very settings.
+
+        Trunks are left out: children find them in the database.
+        """
+        values = self.model_dump(mode="json", exclude={"trunk"})
+        return {
+            PREFIX + name.upper(): "" if value is None else str(value)
+            for name, value in values.items()
+        }
+
     @property
     def api_url(self) -> str:
         """Return where the API answers on this machine."""

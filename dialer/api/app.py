@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
+from campaigns.errors import DatabaseError
 from campaigns.model import new_id
+from campaigns.stores import database
+from dialer import metrics
 from dialer.api import socket
 from dialer.api.desk import Desk
-from dialer.api.health import Health
+from dialer.supervision import DATABASE_AWAY
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool
@@ -26,7 +30,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def build(pool: Pool, desk: Desk) -> web.Application:
     """Return the application; its owner runs `desk.run` beside it."""
     app = web.Application(middlewares=[problems], client_max_size=LARGEST_BODY)
-    app.add_routes(Health(pool).routes())
+    app.add_routes(metrics.routes(functools.partial(not_ready, pool)))
     app.add_routes([web.get(socket.PATH, socket.Door(desk).handle)])
 
     async def close_screens(_: web.Application) -> None:
@@ -34,6 +38,21 @@ def build(pool: Pool, desk: Desk) -> web.Application:
 
     app.on_shutdown.append(close_screens)
     return app
+
+
+async def not_ready(pool: Pool) -> str | None:
+    """Return why requests cannot be served, None when Postgres answers with our schema.
+
+    Line processes and engines are not asked for: agents may log in before those are up.
+    """
+    try:
+        async with pool.acquire() as connection:
+            await database.require_current(connection)
+    except DatabaseError as error:
+        return str(error)
+    except DATABASE_AWAY:
+        return "Postgres does not answer."
+    return None
 
 
 @web.middleware

@@ -22,6 +22,7 @@ from uuid import UUID
 
 import structlog
 from aiohttp import WSCloseCode, web
+from prometheus_client import Gauge
 
 from campaigns.errors import UserError
 from campaigns.model import new_id
@@ -46,6 +47,8 @@ SCREEN_GRACE_S = 12.0
 SCREEN_LOST = "screen lost"
 SEND_TIMEOUT_S = 10.0
 _SOCKET_HINT = "socket:"
+
+screens_open = Gauge("dialer_agent_screens", "Agents whose screen is connected here.")
 
 
 @dataclass(eq=False, slots=True)
@@ -143,6 +146,7 @@ class Desk:
         """Keep *socket* until it closes; its agent's older socket is dismissed."""
         older = self.sockets.get(socket.agent_id)
         self.sockets[socket.agent_id] = socket
+        screens_open.set(len(self.sockets))
         if older is not None:
             self._dismiss(older)
         self._left_at.pop(socket.agent_id, None)
@@ -159,6 +163,7 @@ class Desk:
             if self.sockets.get(socket.agent_id) is socket:
                 del self.sockets[socket.agent_id]
                 self._left_at[socket.agent_id] = time.monotonic()
+            screens_open.set(len(self.sockets))
 
     async def obey(self, socket: AgentSocket, said: Said) -> None:
         """Do what the agent's screen asked for, and answer when it cannot be done."""

@@ -12,6 +12,7 @@ from aiohttp import web
 from campaigns.errors import UserError
 from campaigns.model import ProcessKind
 from campaigns.stores import database
+from dialer import logs
 from dialer.api.app import build
 from dialer.api.desk import Desk
 from dialer.config import Config
@@ -34,6 +35,7 @@ async def run(config: Config) -> None:
     """Serve until a signal; raises `UserError` when the port is taken or Postgres is not there."""
     if config.database_url is None:
         raise ValueError("the API needs a database_url")
+    logs.configure(level=config.log, log_format=config.log_format)
     pool = await database.open_pool(config.database_url, size=POOL_SIZE)
     try:
         await _serve(config.database_url, config.api_port, pool)
@@ -46,12 +48,13 @@ async def _serve(dsn: str, port: int, pool: Pool) -> None:
     notifier = Notifier(dsn)
     desk = Desk(pool, notifier, process.clock.now)
     runner = web.AppRunner(build(pool, desk), access_log=None, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
     try:
-        await _listen(runner, port)
-        await process.register()
-        log.info("api_started", address=f"{HOST}:{port}", process=str(process.id))
+        # From here on a signal is a wish to end in order, even if it comes before the start.
         async with supervised() as supervisor:
+            await runner.setup()
+            await _listen(runner, port)
+            await process.register()
+            log.info("api_started", address=f"{HOST}:{port}", process=str(process.id))
             tasks = [
                 supervisor.spawn("heartbeat", process.run()),
                 supervisor.spawn("notifier", notifier.run()),

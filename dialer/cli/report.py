@@ -12,7 +12,7 @@ import typer
 
 from campaigns.errors import UserError
 from campaigns.stores import campaigns
-from dialer import report_view
+from dialer import logs, report_view
 from dialer.cli import output, session
 from dialer.report import CampaignReport, read_report
 
@@ -78,7 +78,7 @@ def abandonment(
     """List every abandoned call, so that the rate can be checked call by call."""
     rows = _attempts(context, name, since, until, only_abandoned=True)
     for row in rows:
-        row["dialed_number"] = masked(str(row["dialed_number"]))
+        row["dialed_number"] = logs.mask_number(row["dialed_number"])
     output.table(
         rows,
         {
@@ -115,7 +115,7 @@ def attempts(
     rows = _attempts(context, name, since, until, only_abandoned=False)
     if not numbers:
         for row in rows:
-            row["dialed_number"] = masked(str(row["dialed_number"]))
+            row["dialed_number"] = logs.mask_number(row["dialed_number"])
     if out is not None:
         _write_csv(out, rows)
         return
@@ -155,17 +155,6 @@ def _attempts(
         return [dict(record) for record in found]
 
     return session.of(context).run(work)
-
-
-def masked(number: str) -> str:
-    """Return a telephone number with all but its beginning and last two digits hidden.
-
-    >>> masked("+14155550123")
-    '+1********23'
-    """
-    keep = 2 if number.startswith(("+1", "+7")) else 3
-    hidden = max(0, len(number) - keep - 2)
-    return number[:keep] + "*" * hidden + number[-2:] if hidden else "*" * len(number)
 
 
 def moment(text: str | None, *, now: datetime | None = None) -> datetime | None:

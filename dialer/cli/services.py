@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +31,11 @@ def serve(context: typer.Context) -> None:
     """
     from dialer import serve as service
 
-    asyncio.run(service.serve(session.of(context).config))
+    current = session.of(context)
+    if current.config_file is not None:
+        # The children read the same file, whatever folder they run in.
+        os.environ["DIALER_CONFIG"] = str(current.config_file.resolve())
+    asyncio.run(service.serve(current.config))
 
 
 def api(context: typer.Context) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 import typer
 
-from campaigns.errors import DatabaseError, UserError
+from campaigns.errors import LeaseLost, OverdialError, UserError
 from campaigns.stores import database
 from dialer import config as settings
 from dialer import embedded
@@ -114,31 +114,50 @@ def guarded(command: Callable[[], object]) -> int:
     """Run *command* and return the exit code, after one line about whatever went wrong."""
     try:
         result = command()
-    except (KeyboardInterrupt, typer.Abort):
-        note("Stopped.")
-        return INTERRUPTED
     except typer.Exit as leave:
         return leave.exit_code
-    except UserError as error:
-        note(str(error))
-        return MISUSE
-    except typer.TyperException as error:
-        return _explain_misuse(error)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): not an error. Keep Python from saying so.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN
-    except (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
-        lost = DatabaseError(
-            f"Postgres ended the connection ({type(error).__name__}): check that it runs, "
-            "then try again."
-        )
-        note(str(lost))
-        return MISUSE
-    except Exception as error:  # noqa: BLE001 - the last line of defence: no stack trace on screen
-        note(_record(error))
-        return BROKEN
+    except BaseException as error:  # noqa: BLE001 - the last line of defence: no trace on screen
+        return _explain(_innermost(error))
     return result if isinstance(result, int) else 0
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Return what went wrong in a task group: the first error made for people, else the first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    parts = [_innermost(part) for part in error.exceptions]
+    return next((part for part in parts if isinstance(part, OverdialError)), parts[0])
+
+
+def _explain(error: BaseException) -> int:
+    """Say what happened in one line and return the exit code."""
+    match error:
+        case KeyboardInterrupt() | typer.Abort():
+            note("Stopped.")
+            return INTERRUPTED
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else BROKEN
+        case UserError():
+            note(str(error))
+            return MISUSE
+        case LeaseLost():
+            note(f"This process stopped: {error}.")
+            return BROKEN
+        case typer.TyperException():
+            return _explain_misuse(error)
+        case BrokenPipeError():
+            # Our reader has gone (`| head`): not an error. Keep the interpreter from saying so.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN
+        case asyncpg.PostgresConnectionError() | asyncpg.CannotConnectNowError():
+            note(
+                f"Postgres ended the connection ({type(error).__name__}): check that it runs, "
+                "then try again."
+            )
+            return MISUSE
+        case _:
+            note(_record(error))
+            return BROKEN
 
 
 def _explain_misuse(error: typer.TyperException) -> int:
@@ -152,7 +171,7 @@ def _explain_misuse(error: typer.TyperException) -> int:
     return error.exit_code
 
 
-def _record(error: Exception) -> str:
+def _record(error: BaseException) -> str:
     """Write the stack trace where it can be found and return the sentence that says where."""
     try:
         folder = settings.load().data / "logs"

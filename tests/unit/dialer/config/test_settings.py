@@ -275,6 +275,18 @@ def test_line_processes_share_the_ports_out() -> None:
     assert all(before[1] < after[0] for before, after in pairwise(ranges))
 
 
+def test_children_read_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    The variables handed to a child process give it the settings of its parent.
+    """
+    parent = Config(data=tmp_path, lines=2, sip_port=5070, drain_s=0.5, log=LogLevel.ERROR)
+
+    for name, value in parent.environment().items():
+        monkeypatch.setenv(name, value)
+
+    assert parent == config.load()
+
+
 def test_every_setting_is_documented() -> None:
     """
     docs/reference/configuration.md names every setting and every key of a trunk.
