@@ -53,6 +53,19 @@ _NAMES = {
     "utf-16-be": "UTF-16",
     "utf-32": "UTF-32",
 }
+# Python's own notations: their text may hold characters no database takes.
+_NOT_FOR_FILES = frozenset(
+    {
+        "unicode-escape",
+        "unicode_escape",
+        "raw-unicode-escape",
+        "raw_unicode_escape",
+        "utf-7",
+        "punycode",
+        "idna",
+        "undefined",
+    }
+)
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
@@ -199,11 +212,16 @@ def _look_through(raw: IO[bytes], name: str, wished: str | None) -> tuple[str, s
 
 def _known_encoding(wished: str) -> str:
     try:
-        return codecs.lookup(wished).name
-    except LookupError:
+        # Opening a text file refuses the codecs that are no text encodings, such as hex.
+        with io.TextIOWrapper(io.BytesIO(), encoding=wished):
+            name = codecs.lookup(wished).name
+    except (LookupError, ValueError):
+        name = ""
+    if not name or name in _NOT_FOR_FILES:
         raise UserError(
             f"There is no encoding {wished!r}: use utf-8, cp1252, iso-8859-15, utf-16 or the like."
-        ) from None
+        )
+    return name
 
 
 def _candidates(head: bytes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -342,3 +343,50 @@ async def test_unwritable_rejects_place_is_told_before_anything(
         await run(pool, path, rejects=tmp_path / "absent" / "rejects.csv")
 
     assert 0 == await pool.fetchval("SELECT count(*) FROM lead")
+
+
+async def test_books_balance_for_files_of_any_kind(
+    pool: Pool, campaign: None, tmp_path: Path
+) -> None:
+    """
+    For seeded random files, what was accepted, rejected and repeated adds up to the rows read.
+    """
+    chance = random.Random(20261121)
+    cells = (
+        "+12125550100",
+        "212-555-0101",
+        "020 7946 0001",
+        "911",
+        "1.2E+10",
+        "",
+        "Jörg",
+        "a\nb",
+        '"',
+        "=1+1",
+        "\u2028",
+        "\U0001f4de",
+        "x" * 300,
+    )
+    total = 0
+    for number in range(25):
+        path = tmp_path / f"{number}.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, delimiter=chance.choice(",;\t|"))
+            writer.writerow(("name", "phone", "phone2", "note"))
+            for _ in range(chance.randrange(1, 60)):
+                phone = f"+1{chance.randrange(200, 999)}55501{chance.randrange(100):02d}"
+                row = [chance.choice(cells), chance.choice((*[phone] * 20, *cells))]
+                writer.writerow(row + chance.choices(cells, k=chance.randrange(4)))
+        try:
+            report = await run(pool, path)
+        except UserError:
+            continue
+        total += report.accepted
+        assert report.rows_read == report.accepted + report.rejected + report.duplicates
+        if report.rejects_file is not None:
+            rejected = rejected_rows(tmp_path / f"{number}.rejects.csv")
+            assert len(rejected) == report.rejected + report.duplicates
+            assert all(row[1] for row in rejected)
+
+    assert total == await pool.fetchval("SELECT count(*) FROM lead")
+    assert total > 100

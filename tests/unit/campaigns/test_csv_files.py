@@ -166,3 +166,23 @@ def test_old_mac_line_ends_are_lines(tmp_path: Path) -> None:
 
     with open_table(path).reader() as reader:
         assert [("a", "1"), ("b", "2")] == [record.cells for record in reader]
+
+
+@pytest.mark.parametrize("encoding", ["nonsense", "hex", "idna", "unicode_escape", ""])
+def test_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> None:
+    """
+    An encoding nobody has for files is named, with some that are.
+    """
+    path = write(tmp_path, b"phone\n+12125550100\n")
+
+    with pytest.raises(UserError, match="no encoding"):
+        open_table(path, encoding=encoding)
+
+
+def test_named_encoding_is_used(tmp_path: Path) -> None:
+    """
+    The user's word about the encoding stands.
+    """
+    path = write(tmp_path, "name,phone\n\u20ac,+12125550100\n".encode("iso-8859-15"))
+
+    assert "\u20ac" == open_table(path, encoding="iso-8859-15").sample()[0][0]
