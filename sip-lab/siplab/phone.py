@@ -14,7 +14,7 @@ from typing import Protocol
 from siplab import sdp
 from siplab.call import ALLOW, Call, CallError
 from siplab.dialog import Dialog
-from siplab.ear import FRAME_S, Ear
+from siplab.ear import FRAME_S, LOUD, Ear
 from siplab.endpoint import Address, Endpoint, RequestTimeoutError
 from siplab.message import Message
 from siplab.outgoing import Progress, Wish, invite
@@ -131,12 +131,17 @@ class Phone:
         """Wait until a call is up."""
         await self.until(Line.UP, timeout_s=timeout_s)
 
-    async def until_loud(self, after: float, *, timeout_s: float = 10.0) -> float:
+    async def until_loud(
+        self, after: float, *, timeout_s: float = 10.0, louder_than: float = LOUD
+    ) -> float:
         """Wait for audio louder than comfort noise after the moment *after*; return its arrival."""
         async with asyncio.timeout(timeout_s):
-            while (heard := self.ear.first_loud_after(after)) is None:  # noqa: ASYNC110
+            while True:
+                heard = self.ear.first_loud_after(after, louder_than=louder_than)
+                if heard is not None:
+                    return heard
+                # Polled frame by frame: waking on each packet would cost every phone.
                 await asyncio.sleep(FRAME_S)
-            return heard
 
     async def hang_up(self) -> int:
         """End the call with a BYE and return the status that got, 0 if no answer came."""

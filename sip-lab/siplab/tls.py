@@ -2,7 +2,7 @@
 
 The certificate is made once with the openssl command into the lab's cache; nobody should trust it.
 
-Errors: ``TlsError`` (openssl is missing or refused).
+Errors: ``ProgramError`` (openssl is missing or refused).
 """
 
 import asyncio
@@ -13,14 +13,11 @@ import subprocess
 from pathlib import Path
 
 from siplab import speech
+from siplab.program import ProgramError
 
 _CHUNK = 65536
 _OPENSSL_TIMEOUT_S = 30.0
 _DAYS = "3650"
-
-
-class TlsError(RuntimeError):
-    """No certificate could be made; the message says why."""
 
 
 def certificate() -> tuple[Path, Path]:
@@ -31,7 +28,7 @@ def certificate() -> tuple[Path, Path]:
         return certificate_path, key_path
     if shutil.which("openssl") is None:
         message = "openssl is not installed: apt-get install openssl"
-        raise TlsError(message)
+        raise ProgramError(message)
     folder.mkdir(parents=True, exist_ok=True)
     with speech.lock(folder):
         if not certificate_path.exists():
@@ -54,7 +51,7 @@ def _make(certificate_path: Path, key_path: Path) -> None:
     if finished.returncode:
         lines = finished.stderr.strip().splitlines() or ["no reason given"]
         message = f"openssl made no certificate: {lines[-1]}"
-        raise TlsError(message)
+        raise ProgramError(message)
     key_path.chmod(0o600)
     fresh.rename(certificate_path)
 
