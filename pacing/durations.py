@@ -49,6 +49,7 @@ TALK_MEAN_S = 120.0
 WRAP_UP_MEAN_S = 20.0
 RING_MEAN_S = 9.0
 _RING_SHAPE = 5.0
+_LATE_S = 10.0
 _OTHER_MEAN_S = 22.0
 
 
@@ -154,7 +155,11 @@ def _prior(
             return _pseudo_counts(15.0, np.exp(-edges / WRAP_UP_MEAN_S))
         case Duration.RING_LIVE:
             bell = gammaincc(_RING_SHAPE, edges * (_RING_SHAPE / RING_MEAN_S))
-            return _pseudo_counts(20.0, np.asarray(bell, dtype=np.float64))
+            common = _pseudo_counts(14.0, np.asarray(bell, dtype=np.float64))
+            # Some answer late. A bell alone would call every long ring unanswered, and a
+            # campaign whose people do answer late would lose a whole first wave of them.
+            late = _pseudo_counts(6.0, np.exp(-np.maximum(edges - RING_MEAN_S, 0.0) / _LATE_S))
+            return common[0] + late[0], common[1] + late[1]
         case Duration.RING_OTHER:
             early = _pseudo_counts(20.0, np.exp(-edges / _OTHER_MEAN_S))
             given_up = _pseudo_counts(20.0, (edges <= ring_timeout_s).astype(np.float64))

@@ -40,8 +40,10 @@ class DayResult:
     logged_in_s: float
     most_in_flight: int
     bounds: dict[Bound, int]
-    worst_abandonment: tuple[int, int]
-    """(abandoned, answered) when the first window's share was highest, from 200 answered on."""
+    window: tuple[int, int]
+    """(abandoned, answered) of the first window at the end of the day."""
+    worst: tuple[int, int]
+    """The same when its share was highest, from 200 answered on."""
 
     @property
     def occupancy(self) -> float:
@@ -178,10 +180,13 @@ class _World:
         self.answered += 1
         self.abandoned += abandoned
         self.learner.observe_answered(abandoned=abandoned, theta_at_dial=call.theta)
-        plan = self.scenario.windows[0]
-        share = (plan.abandoned + self.abandoned, plan.answered + self.answered)
+        share = self.first_window()
         if share[1] >= 200 and share[0] * self.worst[1] > self.worst[0] * share[1]:
             self.worst = share
+
+    def first_window(self) -> tuple[int, int]:
+        plan = self.scenario.windows[0]
+        return plan.abandoned + self.abandoned, plan.answered + self.answered
 
     def connect(self, index: int, call: _Call) -> None:
         self.settle(call, abandoned=False)
@@ -260,5 +265,6 @@ def simulate_day(
         logged_in_s=scenario.agents * (scenario.day_s - warm_up_s),
         most_in_flight=world.most_in_flight,
         bounds=world.bounds,
-        worst_abandonment=world.worst,
+        window=world.first_window(),
+        worst=world.worst,
     )

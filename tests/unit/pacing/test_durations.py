@@ -25,7 +25,8 @@ def law(duration: Duration, histogram: Histogram | None, running: Floats = NOTHI
 
 
 @pytest.mark.parametrize(
-    ("duration", "mean_s"), [(Duration.TALK, 120), (Duration.WRAP_UP, 20), (Duration.RING_LIVE, 9)]
+    ("duration", "mean_s"),
+    [(Duration.TALK, 120), (Duration.WRAP_UP, 20), (Duration.RING_LIVE, 12)],
 )
 def test_prior_before_the_first_event(duration: Duration, mean_s: float) -> None:
     """
