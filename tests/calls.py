@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
 
 
+_AREAS = (201, 202, 203, 205, 206, 207, 208, 209, 210, 212, 213, 214, 215, 216, 217, 218, 219, 224)
+
+
 def number(index: int) -> str:
-    """Return a US number reserved for fiction, distinct for each *index* up to 80,000."""
-    areas = 200 + index // 100
-    return f"+1{areas:03d}5550{100 + index % 100:03d}"
+    """Return a US number reserved for fiction, distinct for each *index* up to 1,800."""
+    return f"+1{_AREAS[index // 100]}5550{100 + index % 100}"
 
 
 @dataclass(slots=True)

@@ -60,6 +60,7 @@ class ClosedAttempt:
     dialing_at: datetime | None
     ringing_at: datetime | None
     answered_at: datetime | None
+    reserved_at: datetime | None
     joined_at: datetime | None
     ended_at: datetime
     closed_at: datetime
@@ -72,7 +73,7 @@ _CLOSABLE = """
     SELECT a.id, a.lead_id, a.lead_number_id, a.dialed_number, a.region, a.mode, a.process_id,
            a.trunk_id, a.agent_id, a.outcome, a.verdict, a.disposition, a.ended_by, a.sip_code,
            a.q850_cause, a.end_reason, a.timers, a.claimed_at, a.dialing_at, a.ringing_at,
-           a.answered_at, a.greeting_ended_at, a.joined_at, a.ended_at
+           a.answered_at, a.greeting_ended_at, a.reserved_at, a.joined_at, a.ended_at
     FROM live_attempt a
     WHERE a.campaign_id = $1
       AND a.state = 'ended'
@@ -188,6 +189,7 @@ def _judge(row: Any, past: retry.LeadPast, campaign: CampaignRow, *, at: datetim
         dialing_at=row["dialing_at"],
         ringing_at=row["ringing_at"],
         answered_at=row["answered_at"],
+        reserved_at=row["reserved_at"],
         joined_at=row["joined_at"],
         ended_at=row["ended_at"],
         closed_at=at,

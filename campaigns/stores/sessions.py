@@ -428,6 +428,31 @@ async def lose_process(
     return await move(connection, [Move(row["id"], AgentState.OFFLINE, at, reason) for row in rows])
 
 
+async def free_stuck(
+    connection: Connection, session_id: UUID, *, at: datetime
+) -> AgentState | None:
+    """Put an agent back to work whose call is over or gone; None if there is nothing to mend."""
+    try:
+        session = await _locked(connection, session_id)
+    except UserError:
+        return None
+    if session.state not in _IN_CALL:
+        return None
+    going = await connection.fetchval(
+        "SELECT true FROM live_attempt WHERE id = $1 AND agent_session_id = $2"
+        " AND (state <> 'ended' OR $3)",
+        session.attempt_id,
+        session_id,
+        session.state is AgentState.WRAP_UP,
+    )
+    if going:
+        return None
+    if session.state is AgentState.TALKING:
+        await move(connection, [Move(session_id, AgentState.WRAP_UP, at, None, at)])
+    await rest(connection, [session], at=at)
+    return session.next_rest
+
+
 async def rest(
     connection: Connection, sessions: Sequence[Session], *, at: datetime
 ) -> list[Session]:

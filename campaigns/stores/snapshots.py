@@ -12,7 +12,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from campaigns.model import AgentState, AttemptState, Clock, Reservation, Screening, ScreeningMode
+from campaigns.model import (
+    AgentState,
+    AttemptState,
+    Clock,
+    Outcome,
+    Reservation,
+    Screening,
+    ScreeningMode,
+    Verdict,
+)
 from campaigns.rules import abandonment, profiles
 from campaigns.stores import campaigns, closings, leads, ledger, trunk_room
 from pacing import (
@@ -76,6 +85,21 @@ class LineRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveCall:
+    """An attempt that is not closed, as far as learning from it goes; times None until reached."""
+
+    attempt_id: UUID
+    state: AttemptState
+    outcome: Outcome | None
+    verdict: Verdict | None
+    dialing_at: datetime | None
+    answered_at: datetime | None
+    reserved_at: datetime | None
+    joined_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A snapshot with the rows that placing its calls needs."""
 
@@ -84,7 +108,17 @@ class View:
     lines: tuple[LineRoom, ...]
     rooms: tuple[Room, ...]
     windows: tuple[LedgerWindow, ...]
-    live: int
+    calls: tuple[LiveCall, ...]
+
+    @property
+    def live(self) -> int:
+        """Return how many attempts are not closed."""
+        return len(self.calls)
+
+    @property
+    def claimed(self) -> int:
+        """Return how many calls were ordered and not yet dialed."""
+        return sum(call.state is AttemptState.CLAIMED for call in self.calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +147,13 @@ _AGENTS = """
 """
 
 _CALLS = """
-    -- Calls that are not over.
-    SELECT a.state, a.screening, a.reservation, a.timers, a.claimed_at, a.dialing_at, a.answered_at,
-           a.greeting_ended_at, a.joined_at, a.ended_at, a.ended_by, a.verdict, a.disposition,
-           a.process_id, t.name AS trunk
+    -- Calls that are not closed.
+    SELECT a.id, a.state, a.screening, a.reservation, a.timers, a.claimed_at, a.dialing_at,
+           a.answered_at, a.greeting_ended_at, a.reserved_at, a.joined_at, a.ended_at, a.ended_by,
+           a.outcome, a.verdict, a.disposition, a.process_id, t.name AS trunk
     FROM live_attempt a
     JOIN trunk t ON t.id = a.trunk_id
-    WHERE a.campaign_id = $1 AND a.state <> 'ended'
+    WHERE a.campaign_id = $1
 """
 
 _LINES = """
@@ -194,7 +228,7 @@ async def take(
         lines=tuple(_line_room(row, sessions, calls) for row in lines),
         rooms=tuple(rooms),
         windows=windows,
-        live=len(calls),
+        calls=tuple(_live_call(row) for row in calls),
     )
 
 
@@ -310,6 +344,20 @@ def _person_chance(row: Any, known: Known, *, now: datetime) -> float:
     return 1.0
 
 
+def _live_call(row: Any) -> LiveCall:
+    return LiveCall(
+        attempt_id=row["id"],
+        state=AttemptState(row["state"]),
+        outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
+        verdict=None if row["verdict"] is None else Verdict(row["verdict"]),
+        dialing_at=row["dialing_at"],
+        answered_at=row["answered_at"],
+        reserved_at=row["reserved_at"],
+        joined_at=row["joined_at"],
+        ended_at=row["ended_at"],
+    )
+
+
 def _line_room(row: Any, sessions: Sequence[Any], calls: Sequence[Any]) -> LineRoom:
     here = [s for s in sessions if s["process_id"] == row["id"] and not s["leaving"]]
     return LineRoom(
@@ -319,6 +367,7 @@ def _line_room(row: Any, sessions: Sequence[Any], calls: Sequence[Any]) -> LineR
         ready=sum(s["state"] == AgentState.READY for s in here),
         in_flight=sum(
             c["process_id"] == row["id"]
+            and c["state"] != AttemptState.ENDED
             and c["joined_at"] is None
             and c["reservation"] not in (Reservation.RESERVED, Reservation.JOINED)
             for c in calls
