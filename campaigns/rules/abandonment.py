@@ -1,7 +1,7 @@
 """Which calls were answered by a person (H) and which of those were abandoned (A).
 
-The definitions of docs/reference/compliance.md §1, applied to one closed attempt; counting windows
-is the ledger's business. Times compare as whole microseconds, so no verdict hangs on a float.
+The definitions of docs/reference/rules.md, applied to one closed attempt; counting windows is the
+ledger's business. Times compare as whole microseconds, so no verdict hangs on a float.
 """
 
 from __future__ import annotations

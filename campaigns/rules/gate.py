@@ -26,7 +26,7 @@ _DAY_S = 86_400.0
 
 
 class Rule(StrEnum):
-    """Ids of the rules; those with a number are rules of docs/reference/compliance.md."""
+    """Ids of the rules, as they are stored, shown, and listed in docs/reference/rules.md."""
 
     CAMPAIGN_STATE = "CAMPAIGN-STATE"
     PROFILE = "PROFILE"

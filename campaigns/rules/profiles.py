@@ -1,6 +1,6 @@
 """Legal profiles: the numbers a regulator's text puts on a dialer, as data with a date.
 
-Values and grades of evidence: docs/reference/compliance.md. A profile is not legal advice and says
+A table of them: docs/reference/rules.md. A profile is not legal advice and says
 on which day its values were taken; whoever runs a campaign answers for choosing the right one.
 """
 
