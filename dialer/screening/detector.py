@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.model import Screening
-from dialer.screening.frames import FRAME, FRAME_S, TAIL, WINDOW, Frames, measure
+from dialer.screening.frames import FRAME, FRAME_S, TAIL, Facts, Frames, measure
 from dialer.screening.timing_model import FEATURES, TimingModel, default_model
-from dialer.screening.tracks import HISTORY, Facts, Tracks
+from dialer.screening.tracks import HISTORY, Tracks
 
 STEP: Final = 5
 """Frames between two looks at a stream: 100 ms."""
@@ -235,10 +235,9 @@ class DetectorBank:
         ends = (counts * FRAME)[:, None] + np.arange(TAIL)
         self._tail[rows] = np.take_along_axis(audio, ends, axis=1)
 
-        windows = np.lib.stride_tricks.sliding_window_view(audio, WINDOW, axis=1)[:, ::FRAME]
-        # Step after step, and in each step the streams that have so many frames.
+        # Frame after frame, and for each the streams that have so many.
         present = np.arange(longest)[:, None] < counts
-        measured = measure(windows.transpose(1, 0, 2)[present])
+        measured = measure(audio, present)
         tracks = self._tracks.take(rows)
         at = 0
         for active in present.sum(axis=1).tolist():

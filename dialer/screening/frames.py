@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import fft
 
 Floats = NDArray[np.float32]
+Counts = NDArray[np.int32]
+Facts = NDArray[np.bool_]
 
 RATE: Final = 8000
 """Samples a second."""
@@ -28,6 +31,10 @@ _BIN_HZ: Final = RATE / WINDOW
 _LOW, _HIGH = round(125 / _BIN_HZ), round(3500 / _BIN_HZ) + 1
 _SIDE: Final = 2  # bins either side of a peak that belong to it: the main lobe of a Hann window
 _AUDIBLE_DB: Final = -55.0  # below this nothing is looked up in the spectrum
+# ITU-T T.30: CNG 1100 Hz ±38, CED 2100 Hz ±15. ITU-T E.180: 950, 1400 and 1800 Hz ±50, and what
+# ANSI T1.401 makes of them.
+_INFORMATION_HZ: Final = ((890, 1010), (1340, 1460), (1740, 1830))
+_PURE: Final = 0.85
 _HANN = np.hanning(WINDOW + 1)[:WINDOW].astype(np.float32)
 
 
@@ -35,45 +42,74 @@ _HANN = np.hanning(WINDOW + 1)[:WINDOW].astype(np.float32)
 class Frames:
     """Measurements, one array element per frame; the arrays share their shape.
 
-    Levels in dB below full scale (a full-scale square wave is 0). `share` is the part of the energy
-    between 125 and 3500 Hz that lies within 62 Hz of the strongest frequency, `pair_share` the same
-    for the two strongest. Frequencies and shares of frames below -55 dB are 0.
+    Levels in dB below full scale (a full-scale square wave is 0). `low_hz` and `high_hz` are the
+    two strongest frequencies, equal where there is only one. `is_pure`: almost all energy between
+    125 and 3500 Hz is in one tone; `pair_share` is the part in the two strongest. Frames below
+    -55 dB have no tones. The others say which tones of the telephone network it could be.
     """
 
     level_db: Floats
-    peak_hz: Floats
-    share: Floats
-    pair_hz: Floats
+    low_hz: Floats
+    high_hz: Floats
     pair_share: Floats
+    is_pure: Facts
+    calling: Counts  # 1 in the band of a calling fax, else -2
+    answering: Counts  # the same for an answering one
+    information: Counts  # 1, 2, 3 in the bands of the special information tones, else 0
+    is_beep: Facts  # a tone as voicemails have it before they record
+    is_progress: Facts  # busy, congestion or ringing
 
     def part(self, start: int, end: int) -> Frames:
         """Return the frames from *start* to *end*."""
-        here = slice(start, end)
-        return Frames(
-            self.level_db[here],
-            self.peak_hz[here],
-            self.share[here],
-            self.pair_hz[here],
-            self.pair_share[here],
-        )
+        return Frames(*[getattr(self, name)[start:end] for name in self.__slots__])
 
 
-def measure(windows: Floats) -> Frames:
-    """Measure windows of shape (frames, WINDOW), samples scaled to ±1, oldest first."""
-    count = len(windows)
-    newest = windows[:, TAIL:]
-    power = np.einsum("ij,ij->i", newest, newest) / np.float32(FRAME)
+def measure(audio: Floats, present: NDArray[np.bool_]) -> Frames:
+    """Measure the frames of many streams, sample values within ±1.
+
+    *audio* is (streams, TAIL + n * FRAME), oldest first, *present* (n, streams) tells which of the
+    n frames are there. The result lists them frame by frame, in the order of *present*.
+    """
+    fresh = audio[:, TAIL:].reshape(len(audio), -1, FRAME)
+    power = np.einsum("ijk,ijk->ji", fresh, fresh)[present] / np.float32(FRAME)
     level = (10.0 * np.log10(power + np.float32(10 ** (SILENT_DB / 10)))).astype(np.float32)
-    measured = [np.zeros(count, np.float32) for _ in range(4)]
+    strongest = np.zeros((4, len(level)), np.float32)
     audible = np.flatnonzero(level > _AUDIBLE_DB)
     if audible.size:
-        for column, values in zip(measured, _spectral(windows[audible]), strict=True):
-            column[audible] = values
-    return Frames(level, *measured)
+        step, stream = (index[audible] for index in np.nonzero(present))
+        windows = sliding_window_view(audio, WINDOW, axis=1)[:, ::FRAME][stream, step]
+        strongest[:, audible] = _spectral(windows)
+    return _recognise(level, *strongest)
 
 
-def _spectral(windows: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    spectrum = fft.rfft(windows * _HANN, axis=1)[:, : _HIGH + _SIDE + 1]
+def _recognise(
+    level: Floats, peak_hz: Floats, share: Floats, pair_hz: Floats, pair_share: Floats
+) -> Frames:
+    paired = pair_share - share > 0.15  # there is a second tone
+    low = np.where(paired, np.minimum(peak_hz, pair_hz), peak_hz)
+    high = np.where(paired, np.maximum(peak_hz, pair_hz), peak_hz)
+    pure = share > _PURE
+    information = np.zeros(len(level), np.int32)
+    for number, (lowest, highest) in enumerate(_INFORMATION_HZ, start=1):
+        information[pure & (peak_hz > lowest) & (peak_hz < highest)] = number
+    return Frames(
+        level,
+        low,
+        high,
+        pair_share,
+        pure,
+        np.where(pure & (np.abs(peak_hz - 1100) < 45), 1, -2),
+        np.where(pure & (np.abs(peak_hz - 2100) < 30), 1, -2),
+        information,
+        pure & (peak_hz > 350) & (peak_hz < 2300) & (level > -42),
+        (pair_share > _PURE) & (low > 300) & (high < 700),
+    )
+
+
+def _spectral(windows: Floats) -> Floats:
+    """Return frequency and share of the strongest tone, and of the next: shape (4, windows)."""
+    windows *= _HANN
+    spectrum = fft.rfft(windows, axis=1, overwrite_x=True)[:, : _HIGH + _SIDE + 1]
     energy = spectrum.real**2 + spectrum.imag**2
     rows = np.arange(len(energy))
     total = energy[:, _LOW:_HIGH].sum(axis=1) + np.float32(1e-12)
@@ -81,7 +117,7 @@ def _spectral(windows: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     pair_hz, second = _take_peak(energy, rows)
     share = np.minimum(peak / total, 1.0)
     pair_share = np.minimum((peak + second) / total, 1.0)
-    return peak_hz, share.astype(np.float32), pair_hz, pair_share.astype(np.float32)
+    return np.stack([peak_hz, share, pair_hz, pair_share])
 
 
 def _take_peak(energy: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:

@@ -11,11 +11,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dialer.screening.frames import Frames
+from dialer.screening.frames import Counts, Facts, Frames
 
-Counts = NDArray[np.int32]
 Levels = NDArray[np.float32]
-Facts = NDArray[np.bool_]
 
 HISTORY: Final = 100
 """Frames of level history from which the noise floor is taken: 2 s."""
@@ -27,8 +25,7 @@ _LEVEL_FRAMES, _LEVEL_DB = 25, 7.5
 _WORD, _SYLLABLE, _PAUSE = 5, 2, 10  # first sound of speech, further sound, gap between segments
 
 _STEADY_HZ, _STEADY_DB, _STEADY_SHARE, _STEADY_RUN = 12.0, 3.0, 0.94, 3
-_TONE_HZ, _TONE_SHARE = 25.0, 0.85
-_SIT_BANDS = np.array([[890, 1010], [1340, 1460], [1740, 1830], [0, 0]], np.float32)
+_TONE_HZ = 25.0
 _SIT_FRAMES, _SIT_GAP = 8, 10
 _BEEP_FRAMES, _BEEP_REST = 8, 3
 _BURST_SHORTEST, _BURST_LONGEST, _LULL_LONGEST = 8, 36, 36
@@ -132,16 +129,17 @@ class Tracks:
         threshold = np.maximum(self.floor_db + _OVER_NOISE, self.top_db + _UNDER_TOP)
         sounding = heard > np.maximum(threshold, _OVER_SILENCE)
 
-        paired = frames.pair_share - frames.share > 0.15  # a second tone is there
-        low = np.where(paired, np.minimum(frames.peak_hz, frames.pair_hz), frames.peak_hz)
-        high = np.where(paired, np.maximum(frames.peak_hz, frames.pair_hz), frames.peak_hz)
-        moved = np.maximum(np.abs(low - self.low_hz), np.abs(high - self.high_hz))
+        moved = np.maximum(
+            np.abs(frames.low_hz - self.low_hz), np.abs(frames.high_hz - self.high_hz)
+        )
         self._hear_speech(frames, sounding, moved)
-        self._hear_fax(frames)
+        # A fax turns the phase of its tone now and then (ANSam), hence no strict run.
+        self.calling[:] = np.maximum(self.calling + frames.calling, 0)
+        self.answering[:] = np.maximum(self.answering + frames.answering, 0)
         self._hear_special_information(frames)
         self._hear_beep(frames, moved)
-        self._hear_bursts(frames, sounding, low, high)
-        self.low_hz[:], self.high_hz[:], self.level_db[:] = low, high, heard
+        self._hear_bursts(frames, sounding)
+        self.low_hz[:], self.high_hz[:], self.level_db[:] = frames.low_hz, frames.high_hz, heard
         self.frames += 1
 
     def _hear_speech(self, frames: Frames, sounding: Facts, moved: Levels) -> None:
@@ -176,20 +174,10 @@ class Tracks:
         length = np.where(spoken, self.frames + 1 - self.segment_from, 0)
         np.maximum(self.longest, length, out=self.longest)
         self.first[:] = np.where(spoken & (self.segments == 1), length, self.first)
-        self.tonal += spoken & (frames.share > _TONE_SHARE)
-
-    def _hear_fax(self, frames: Frames) -> None:
-        pure = frames.share > _TONE_SHARE
-        # ITU-T T.30: CNG 1100 Hz ±38, CED 2100 Hz ±15; ANSam turns its phase now and then, hence no
-        # strict run.
-        for count, hz, width in ((self.calling, 1100, 45), (self.answering, 2100, 30)):
-            inside = pure & (np.abs(frames.peak_hz - hz) < width)
-            count[:] = np.maximum(count + np.where(inside, 1, -2), 0)
+        self.tonal += spoken & frames.is_pure
 
     def _hear_special_information(self, frames: Frames) -> None:
-        band = _SIT_BANDS[self.sit_stage]
-        pure = frames.share > _TONE_SHARE
-        inside = pure & (frames.peak_hz > band[:, 0]) & (frames.peak_hz < band[:, 1])
+        inside = frames.information == self.sit_stage + 1
         self.sit_count += inside
         self.sit_idle[:] = np.where(inside, 0, self.sit_idle + 1)
         passed = self.sit_count >= _SIT_FRAMES
@@ -201,24 +189,18 @@ class Tracks:
         self.sit_count[lost] = 0
 
     def _hear_beep(self, frames: Frames, moved: Levels) -> None:
-        pure = (
-            (frames.share > _TONE_SHARE)
-            & (frames.peak_hz > 350)  # Hz
-            & (frames.peak_hz < 2300)  # Hz
-            & (frames.level_db > -42)  # dB
-        )
-        self.single[:] = np.where(pure & (moved < _TONE_HZ), self.single + 1, 0)
+        self.single[:] = np.where(frames.is_beep & (moved < _TONE_HZ), self.single + 1, 0)
         # A vowel may be as pure, but it stands in the middle of speech: a beep comes after it.
         after = (self.last >= 0) & (self.frames - self.last >= _BEEP_FRAMES + _BEEP_REST)
         self.beeps += after & (self.single == _BEEP_FRAMES)
         going_on = (self.beeps > 0) & (self.single >= _BEEP_FRAMES)
         self.beep_end[:] = np.where(going_on, self.frames + 1, self.beep_end)
 
-    def _hear_bursts(self, frames: Frames, sounding: Facts, low: Levels, high: Levels) -> None:
+    def _hear_bursts(self, frames: Frames, sounding: Facts) -> None:
         """Count bursts alike: 0.16-0.72 s of a 300-700 Hz tone or pair, as long a lull (E.180)."""
-        progress = sounding & (frames.pair_share > _TONE_SHARE) & (low > 300) & (high < 700)
+        progress = sounding & frames.is_progress
         # Both tones beat in the spectrum; their middle stands still.
-        hz = (low + high) / 2
+        hz = (frames.low_hz + frames.high_hz) / 2
         starts = progress & (self.lull > 0)
         alike = (
             (self.burst >= _BURST_SHORTEST)
