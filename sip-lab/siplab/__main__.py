@@ -15,11 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siplab import books, number_plan, speech
-from siplab.carrier import BusyCarrier, Carrier, CarrierError, Sipp, Transport
+from siplab.carrier import (
+    BusyCarrier,
+    Carrier,
+    CarrierError,
+    Codec,
+    Credentials,
+    Pace,
+    Sipp,
+    Transport,
+)
 from siplab.phone_control import obey_socket, obey_standard_input
 from siplab.phones import PhoneBank, event_line
-from siplab.plan_table import Pace
-from siplab.scenario import Codec, Credentials
 
 _MISUSE = 2
 

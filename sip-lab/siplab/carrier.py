@@ -13,8 +13,20 @@ from pathlib import Path
 from siplab import books, plan_table, probe, scenario, speech
 from siplab.plan_table import Pace
 from siplab.program import Program, ProgramError, check_port, free_port
-from siplab.scenario import Codec, Credentials
+from siplab.setting import Codec, Credentials, Setting
 from siplab.tls import TlsFront
+
+__all__ = [
+    "BusyCarrier",
+    "Carrier",
+    "CarrierError",
+    "Codec",
+    "Credentials",
+    "Pace",
+    "Sipp",
+    "Transport",
+    "free_port",
+]
 
 _DEFAULT_LIFE_S = 4 * 3600
 _TABLE = "plan.csv"
@@ -172,7 +184,7 @@ class Carrier(Sipp):
     def _scenario(self) -> str:
         suffix = "" if self.transport is Transport.UDP else f";transport={self.transport.value}"
         return scenario.carrier(
-            scenario.Setting(
+            Setting(
                 sounds_folder=speech.cache_folder(),
                 table=_TABLE,
                 contact=f"sip:carrier@{self.address}:{self.port}{suffix}",

@@ -10,13 +10,10 @@ the INVITE must be kept in variables because ``[last_...]`` means the last messa
 empty variable alone on a line would end the headers, so each variable line is never empty.
 """
 
-import enum
-import re
-from dataclasses import dataclass
-from pathlib import Path
-
+from siplab.gate import challenge, receive_registration, registration, verify
 from siplab.number_plan import BY_LAST_TWO, Behaviour
 from siplab.plan_table import COURSES, KEY_DIGITS, SOUNDS, Route
+from siplab.setting import Setting
 from siplab.sipp_xml import (
     answer_to_invite,
     any_final,
@@ -56,57 +53,6 @@ _FIELDS = (
 )
 
 
-class Codec(enum.StrEnum):
-    """Which G.711 the carrier answers with."""
-
-    PCMU = "PCMU"
-    PCMA = "PCMA"
-
-    @property
-    def payload_type(self) -> int:
-        """Return the static RTP payload type (RFC 3551)."""
-        return 0 if self is Codec.PCMU else 8
-
-    @property
-    def suffix(self) -> str:
-        """Return the file name suffix of the sounds in this codec."""
-        return "ulaw" if self is Codec.PCMU else "alaw"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a caller must present when the carrier challenges (RFC 3261 22, MD5)."""
-
-    username: str
-    password: str
-    realm: str = "siplab"
-    challenge: int = 401
-    """401 as a user agent asks; 407 as a proxy does, but then only the user name is checked."""
-
-    def __post_init__(self) -> None:
-        """Refuse what would not survive SIPp's patterns and templates."""
-        for value in (self.username, self.password, self.realm):
-            if not re.fullmatch(r"[A-Za-z0-9_.@-]+", value):
-                message = "credentials of the lab are letters, digits and _.@- only"
-                raise ValueError(message)
-        if self.challenge not in (401, 407):
-            message = "the challenge is 401 or 407"
-            raise ValueError(message)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a scenario is generated for."""
-
-    sounds_folder: Path
-    table: str
-    """The file name SIPp knows the table by."""
-    contact: str
-    """URI under which the carrier is reached for requests within a call, without the brackets."""
-    codec: Codec = Codec.PCMU
-    credentials: Credentials | None = None
-
-
 def carrier(setting: Setting) -> str:
     """Return the XML of the carrier's scenario."""
     parts = [
@@ -119,7 +65,7 @@ def carrier(setting: Setting) -> str:
         *_answer(setting),
         *_conversation(setting),
         *_endings(setting),
-        *_registration(setting),
+        *registration(setting),
         '<label id="end"/>',
         # Mentions the captures nobody reads: SIPp refuses a scenario with unused variables.
         '<Reference variables="junk,unused"/>',
@@ -208,7 +154,7 @@ def _captures() -> str:
 
 def _first_invite(setting: Setting) -> str:
     """Return the receive of an INVITE that begins a call."""
-    actions = _captures() + _verify(setting)
+    actions = _captures() + verify(setting)
     return f'<recv request="INVITE" rrs="true"><action>{actions}</action></recv>'
 
 
@@ -223,12 +169,12 @@ def _start(setting: Setting) -> list[str]:
     parts = [
         '<recv request="OPTIONS" optional="true" next="options"/>',
         '<recv request="BYE" optional="true" next="stray"/>',
-        _receive_registration(setting, 'optional="true" next="register"'),
+        receive_registration(setting, 'optional="true" next="register"'),
         '<recv request="CANCEL" optional="global" next="cancel"/>',
         _first_invite(setting),
     ]
     if setting.credentials is not None:
-        parts += _challenge(setting, setting.credentials)
+        parts += challenge(setting.credentials, _first_invite(setting))
     table = quoted(setting.table)
     parts += [
         goto("route_MUTE", "is_MUTE"),
@@ -249,72 +195,6 @@ def _start(setting: Setting) -> list[str]:
     actions.append('<log message="call\t[call_id]\t[$dialed]\t[$behaviour]\t[$from]"/>')
     routes = {int(route): f"route_{route.name}" for route in Route}
     return [*parts, do(*actions), *dispatch("route", routes, "route")]
-
-
-def _verify(setting: Setting) -> str:
-    """Return the action that sets ``authorised`` if the INVITE carries the right credentials.
-
-    SIPp computes the digest of Authorization only; of Proxy-Authorization the user is compared.
-    """
-    wanted = setting.credentials
-    if wanted is None:
-        return ""
-    if wanted.challenge == 407:
-        pattern = f'Proxy-Authorization: Digest.*username="{wanted.username}".*response="[0-9a-f]+'
-        return f'<ereg regexp={quoted(pattern)} search_in="msg" assign_to="authorised"/>'
-    name, password = quoted(wanted.username), quoted(wanted.password)
-    return f'<verifyauth assign_to="authorised" username={name} password={password}/>'
-
-
-def _challenge(setting: Setting, credentials: Credentials) -> list[str]:
-    """Return the digest challenge: once, then 403."""
-    return [
-        goto("authorised", "authorised"),
-        send(_challenging_reply(credentials), retrans=True),
-        '<recv request="ACK"/>',
-        _first_invite(setting),
-        goto("authorised", "authorised"),
-        send(reply("403 Forbidden"), retrans=True),
-        '<recv request="ACK"/>',
-        goto("end"),
-        '<label id="authorised"/>',
-    ]
-
-
-def _challenging_reply(credentials: Credentials) -> list[str]:
-    by_proxy = credentials.challenge == 407
-    status = "407 Proxy Authentication Required" if by_proxy else "401 Unauthorized"
-    header = "Proxy-Authenticate" if by_proxy else "WWW-Authenticate"
-    value = f'Digest realm="{credentials.realm}", nonce="siplab[pid]n[call_number]", algorithm=MD5'
-    return reply(status, f"{header}: {value}")
-
-
-def _receive_registration(setting: Setting, attributes: str = "") -> str:
-    expires = '<ereg regexp=".*" search_in="hdr" header="Expires:" assign_to="expires"/>'
-    actions = f"<action>{expires}{_verify(setting)}</action>"
-    return f'<recv request="REGISTER" {attributes}>{actions}</recv>'
-
-
-def _registration(setting: Setting) -> list[str]:
-    """Return the registrar: challenged like calls are, granted for as long as asked."""
-    parts = ['<label id="register"/>']
-    if setting.credentials is not None:
-        parts += [
-            goto("registered", "authorised"),
-            send(_challenging_reply(setting.credentials)),
-            _receive_registration(setting),
-            goto("registered", "authorised"),
-            send(reply("403 Forbidden"), then="end"),
-            '<label id="registered"/>',
-        ]
-    granted = ("[last_Contact:]", "Expires:[$expires]"), ("[last_Contact:]", "Expires: 300")
-    return [
-        *parts,
-        goto("registered_as_asked", "expires"),
-        send(reply("200 OK", *granted[1]), then="end"),
-        '<label id="registered_as_asked"/>',
-        send(reply("200 OK", *granted[0]), then="end"),
-    ]
 
 
 def _before_answer(setting: Setting) -> list[str]:

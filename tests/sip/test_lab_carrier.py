@@ -11,11 +11,9 @@ import pytest
 
 from siplab import books, probe
 from siplab.books import CarrierCall
-from siplab.carrier import BusyCarrier, Carrier, CarrierError, Transport
+from siplab.carrier import BusyCarrier, Carrier, CarrierError, Codec, Credentials, Pace, Transport
 from siplab.number_plan import Behaviour
 from siplab.phones import Line, Phone, PhoneBank, PhoneError, RefusedError, Wish
-from siplab.plan_table import Pace
-from siplab.scenario import Codec, Credentials
 from siplab.sdp import Direction
 
 PACE = Pace(ring=0.6, talk=2.0, voicemail=9.0, silence=4.0)
