@@ -59,11 +59,9 @@ class NetDemand:
         self.lowest = floor(float(np.min(mean - low_spread))) - 8
         self.highest = ceil(float(np.max(mean + most * per_call + high_spread))) + 8
         self._length = max(64, 1 << (self.highest - self.lowest).bit_length())
-        table = _log_factors(self._length)
-        self._log_existing = (_level_counts(demand) @ table).view(np.complex128)
+        self._log_existing = _log_product(demand, self._length)
         if supply.shape[1]:
-            leaving = (_level_counts(supply) @ table).view(np.complex128)
-            self._log_existing += leaving.conj()
+            self._log_existing += _log_product(supply, self._length).conj()
         turn = np.exp(1j * _angles(self._length)) - 1.0
         self._log_new = np.log(1.0 + _off_half(per_call)[:, None] * turn)
 
@@ -127,13 +125,18 @@ def _log_factors(length: int) -> Floats:
     return factors.view(np.float64)
 
 
-def _level_counts(probabilities: Floats) -> Floats:
-    """Return how many variables sit at each level, per moment."""
+def _log_product(probabilities: Floats, length: int) -> Complexes:
+    """Return the log characteristic function of the sum of the variables, per moment."""
     moments = probabilities.shape[0]
     level = np.rint(np.arcsin(np.sqrt(probabilities)) * ((_LEVELS - 1) * 2 / pi)).astype(np.int64)
     level += np.arange(moments)[:, None] * _LEVELS
-    counts = np.bincount(level.ravel(), minlength=moments * _LEVELS)
-    return counts.reshape(moments, _LEVELS).astype(np.float64)
+    counts = np.bincount(level.ravel(), minlength=moments * _LEVELS).reshape(moments, _LEVELS)
+    table = _log_factors(length)
+    if probabilities.size < _LEVELS // 2:  # a small team uses few of the levels
+        used = np.flatnonzero(counts.any(axis=0))
+        counts, table = counts[:, used], table[used]
+    product: Floats = counts.astype(np.float64) @ table
+    return product.view(np.complex128)
 
 
 def _tail_weights(length: int, first: int, last: int) -> Complexes:

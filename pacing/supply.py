@@ -34,57 +34,55 @@ class Supply:
 
 def foresee(snapshot: Snapshot, ahead_s: Floats) -> Supply:
     """Return who is free now and who may be free within each of *ahead_s* seconds (ascending)."""
-    history, timeout = snapshot.history, snapshot.policy.ring_timeout_s
-    # Every agent at it is exposure, also one who is about to leave.
-    talking = _elapsed(snapshot, AgentStage.TALKING)
-    wrapping = _elapsed(snapshot, AgentStage.WRAP_UP)
-    talk = learn(
-        Duration.TALK,
-        history.talk,
-        running_s=talking,
-        weights=np.ones_like(talking),
-        ring_timeout_s=timeout,
-    )
-    wrap_up = learn(
-        Duration.WRAP_UP,
-        history.wrap_up,
-        running_s=wrapping,
-        weights=np.ones_like(wrapping),
-        ring_timeout_s=timeout,
-    )
     ready = 0
     partly: list[float] = []
-    talk_s: list[float] = []
-    talk_share: list[float] = []
-    wrap_s: list[float] = []
-    wrap_share: list[float] = []
+    talkers: list[tuple[float, float]] = []
+    wrappers: list[tuple[float, float]] = []
+    talking_s: list[float] = []  # exposure of the laws: also those who are about to leave
+    wrapping_s: list[float] = []
     for agent in snapshot.agents:
-        if not takes_calls(agent):
-            continue
-        if agent.stage is AgentStage.READY:
-            if agent.share >= 1.0:
+        stage, elapsed_s = agent.stage, agent.elapsed_s
+        share = agent.share if takes_calls(agent) else 0.0
+        if stage is AgentStage.READY:
+            if share >= 1.0:
                 ready += 1
-            else:
-                partly.append(agent.share)
-        elif agent.stage is AgentStage.WRAP_UP:
-            wrap_s.append(agent.elapsed_s)
-            wrap_share.append(agent.share)
-        else:
-            talk_s.append(agent.elapsed_s if agent.stage is AgentStage.TALKING else 0.0)
-            talk_share.append(agent.share)
+            elif share:
+                partly.append(share)
+        elif stage is AgentStage.WRAP_UP:
+            wrapping_s.append(elapsed_s)
+            if share:
+                wrappers.append((elapsed_s, share))
+        elif stage is AgentStage.TALKING:
+            talking_s.append(elapsed_s)
+            if share:
+                talkers.append((elapsed_s, share))
+        elif stage is AgentStage.RESERVED and share:
+            talkers.append((0.0, share))
+
+    history, timeout = snapshot.history, snapshot.policy.ring_timeout_s
+    talk, wrap_up = (
+        learn(
+            duration,
+            histogram,
+            running_s=np.array(running_s),
+            weights=np.ones(len(running_s)),
+            ring_timeout_s=timeout,
+        )
+        for duration, histogram, running_s in (
+            (Duration.TALK, history.talk, talking_s),
+            (Duration.WRAP_UP, history.wrap_up, wrapping_s),
+        )
+    )
+    talker, wrapper = np.array(talkers).reshape(-1, 2), np.array(wrappers).reshape(-1, 2)
     chances = np.concatenate(
         (
             np.tile(np.array(partly), (ahead_s.size, 1)),
-            _free_after_talk(talk, wrap_up, np.array(talk_s), ahead_s) * np.array(talk_share),
-            _free_after_wrap_up(wrap_up, np.array(wrap_s), ahead_s) * np.array(wrap_share),
+            _free_after_talk(talk, wrap_up, talker[:, 0], ahead_s) * talker[:, 1],
+            _free_after_wrap_up(wrap_up, wrapper[:, 0], ahead_s) * wrapper[:, 1],
         ),
         axis=1,
     )
     return Supply(ready, chances, talk, wrap_up)
-
-
-def _elapsed(snapshot: Snapshot, stage: AgentStage) -> Floats:
-    return np.array([agent.elapsed_s for agent in snapshot.agents if agent.stage is stage])
 
 
 def _free_after_wrap_up(wrap_up: DurationLaw, elapsed_s: Floats, ahead_s: Floats) -> Floats:
