@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 from campaigns.model import AgentState, CampaignState, DoneReason
 from campaigns.rules.gate import RULE_TEXT, Rule
-from campaigns.stores import campaigns, decisions, leads, ledger, trunk_room
+from campaigns.stores import decisions, leads, ledger, trunk_room
+from campaigns.stores.readiness import readiness_of
 from pacing import Bound
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ async def _service(connection: Connection, campaign: CampaignRow) -> list[Reason
 
 
 async def _not_running(connection: Connection, campaign: CampaignRow) -> Reason:
-    missing = (await campaigns.readiness(connection, campaign)).missing
+    missing = (await readiness_of(connection, campaign)).missing
     how = f"start it with `dialer campaign start {campaign.name}`"
     if campaign.state is CampaignState.STOPPING:
         text = "The campaign is stopping: calls in flight end, no new ones start."
