@@ -157,7 +157,8 @@ ORDER BY w.n
 _LIVE = """
 -- Calls in progress or not closed yet that somebody answered.
 SELECT a.timers, a.answered_at, a.greeting_ended_at, a.joined_at, a.ended_at, a.ended_by,
-       a.verdict, a.disposition
+       a.verdict, a.disposition,
+       a.screening = 'listening' AND a.timers->>'clock' = 'greeting_end' AS greeting_goes_on
 FROM live_attempt a
 WHERE a.campaign_id = $1 AND a.answered_at IS NOT NULL
 """
@@ -238,7 +239,9 @@ async def _unclosed(
         call = closings.answered_call(row, now=now)
         limit = abandonment.deadline(call)
         is_decided = call.joined_at is not None or row["ended_at"] is not None
-        if is_decided or (limit is not None and limit <= now):
+        # While screening listens, the greeting the clock waits for may still be going on.
+        is_late = limit is not None and limit <= now and not row["greeting_goes_on"]
+        if is_decided or is_late:
             found.append((row["answered_at"], abandonment.count(call)))
     return found
 
