@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from siplab.carrier import (
 )
 from siplab.phone_control import obey_socket, obey_standard_input
 from siplab.phones import PhoneBank, event_line
+from siplab.program import check_port
 
 _MISUSE = 2
 
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     busy.set_defaults(run=_run_busy_carrier)
     phones = commands.add_parser("phones", help="agent phones that answer and stay up")
     phones.add_argument("--count", type=int, default=5)
-    phones.add_argument("--port", type=int, default=0, help="SIP port (default: a free one)")
+    phones.add_argument("--port", type=_port, default=0, help="SIP port (default: a free one)")
     phones.add_argument("--host", default="127.0.0.1")
     phones.add_argument("--prefix", default="agent", help="names are PREFIX1, PREFIX2, …")
     phones.add_argument("--answer-after", type=_seconds, default=0.0, help="ringing time, s")
@@ -88,18 +90,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sipp_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, required=True, help="scenario, table and books")
-    parser.add_argument("--port", type=int, default=0, help="SIP port (default: a free one)")
-    parser.add_argument("--media-port", type=int, default=0, help="first RTP port")
+    parser.add_argument("--port", type=_port, default=0, help="SIP port (default: a free one)")
+    parser.add_argument("--media-port", type=_port, default=0, help="first RTP port")
     parser.add_argument("--transport", choices=[t.value for t in Transport], default="udp")
     parser.add_argument("--life", type=int, default=4 * 3600, help="end after so many seconds")
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 3600:
-        message = "must lie between 0 and 3600 seconds"
+        message = "must be a number of seconds from 0 to 3600"
         raise argparse.ArgumentTypeError(message)
     return value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        message = "must be a port from 0 (any free one) to 65535"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def _run_carrier(options: argparse.Namespace) -> int:
@@ -144,6 +156,8 @@ def _run_phones(options: argparse.Namespace) -> int:
 async def _serve_phones(options: argparse.Namespace) -> int:
     """Run the phones until told to stop; events and answers go to standard output."""
     stopped = stop_on_signals()
+    if options.port:
+        check_port(options.host, options.port, socket.SOCK_DGRAM)
     bank = PhoneBank(
         options.count,
         port=options.port,

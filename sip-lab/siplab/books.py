@@ -65,22 +65,55 @@ class CarrierCall:
         return self.status is None
 
 
+class Books:
+    """The books of one folder, read on from where they were read last."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open nothing yet; the files may not exist."""
+        self.folder = folder
+        self._calls: dict[str, CarrierCall] = {}
+        self._read_to: dict[Path, int] = {}
+        self._descriptions: dict[str, list[str]] = {}
+
+    def calls(self) -> list[CarrierCall]:
+        """Return all calls so far, oldest first; they are this object's own and grow with it."""
+        for number in _runs(self.folder):
+            for line in self._new_lines(self.folder / WIRE.format(number)):
+                _note(self._calls, line)
+            for line in self._new_lines(self.folder / CALLS.format(number)):
+                parts = line.split("\t")
+                if len(parts) >= 5 and parts[0] == "call":
+                    self._descriptions[parts[1]] = parts
+        # The description of a call can be read before its first message.
+        for call_id in self._descriptions.keys() & self._calls.keys():
+            _describe(self._calls[call_id], self._descriptions.pop(call_id))
+        return sorted(self._calls.values(), key=lambda call: call.invited_at)
+
+    def _new_lines(self, path: Path) -> Iterator[str]:
+        """Yield the complete lines added since the last time."""
+        try:
+            with path.open("rb") as book:
+                book.seek(self._read_to.get(path, 0))
+                for line in book:
+                    if not line.endswith(b"\n"):
+                        return
+                    self._read_to[path] = self._read_to.get(path, 0) + len(line)
+                    yield line.decode("utf-8", "replace").rstrip("\n")
+        except FileNotFoundError:
+            return
+
+
 def read(folder: Path) -> list[CarrierCall]:
     """Return all calls in *folder*'s books, oldest first."""
-    calls: dict[str, CarrierCall] = {}
-    for number in _runs(folder):
-        for line in _lines(folder / WIRE.format(number)):
-            _note(calls, line)
-        for line in _lines(folder / CALLS.format(number)):
-            _describe(calls, line)
-    return sorted(calls.values(), key=lambda call: call.invited_at)
+    return Books(folder).calls()
 
 
 def registrations(folder: Path) -> list[tuple[float, int]]:
     """Return when the carrier answered each REGISTER and with which status, oldest first."""
     answers: list[tuple[float, int]] = []
     for number in _runs(folder):
-        for line in _lines(folder / WIRE.format(number)):
+        text = (folder / WIRE.format(number)).read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
             parts = line.split("\t")
             if len(parts) >= _FIELDS_OF_A_WIRE_LINE and parts[5].endswith(" REGISTER"):
                 status = _STATUS.match(parts[6])
@@ -105,17 +138,6 @@ def count_by_status(calls: Iterable[CarrierCall]) -> dict[int | None, int]:
 def _runs(folder: Path) -> list[int]:
     """Return the numbers of the carrier's runs in *folder*, in order."""
     return sorted(int(path.stem.partition("-")[2]) for path in folder.glob("wire-*.log"))
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the complete lines of a file that may still grow, nothing if it does not exist yet."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as book:
-            for line in book:
-                if line.endswith("\n"):
-                    yield line.rstrip("\n")
-    except FileNotFoundError:
-        return
 
 
 def _note(calls: dict[str, CarrierCall], line: str) -> None:
@@ -170,12 +192,8 @@ def _note_answer(call: CarrierCall, status: int, at: float) -> None:
         call.status, call.answered_at = status, at
 
 
-def _describe(calls: dict[str, CarrierCall], line: str) -> None:
+def _describe(call: CarrierCall, parts: list[str]) -> None:
     """Enter who called and which behaviour was chosen: call, Call-ID, dialed, which, From."""
-    parts = line.split("\t")
-    if len(parts) < 5 or parts[0] != "call" or parts[1] not in calls:
-        return
-    call = calls[parts[1]]
     call.behaviour = Behaviour(parts[3]) if parts[3] in _BEHAVIOURS else None
     caller = _URI_USER.search(parts[4])
     call.caller = caller.group(1) if caller else ""

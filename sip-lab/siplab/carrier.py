@@ -157,16 +157,17 @@ class Carrier(Sipp):
             life_s=life_s,
         )
         self.pace = pace or Pace()
+        self._books = books.Books(folder)
         self._codec = codec
         self._credentials = credentials
 
     def calls(self) -> list[books.CarrierCall]:
         """Return the books so far."""
-        return books.read(self.folder)
+        return self._books.calls()
 
     def live_calls(self) -> list[books.CarrierCall]:
         """Return the calls that are up now."""
-        return books.live_calls(self.folder)
+        return [call for call in self.calls() if call.is_live]
 
     async def _prepare(self) -> None:
         await asyncio.to_thread(speech.ensure)
