@@ -62,6 +62,17 @@ class Abandonment:
             return 0
         return round(1_000_000 * self.abandoned / self.answered_by_person)
 
+    @property
+    def with_seeded(self) -> Abandonment:
+        """Return what the guard counts: the measured figures and the seeded ones together."""
+        return Abandonment(
+            answered_by_person=self.answered_by_person + self.seeded_answered_by_person,
+            abandoned=self.abandoned + self.seeded_abandoned,
+            seeded_answered_by_person=0,
+            seeded_abandoned=0,
+            limit_ppm=self.limit_ppm,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AgentReport:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dialer.board_view import clock, percent
-from dialer.report import DEFINITIONS, CampaignReport, Spread
+from dialer.report import DEFINITIONS, Abandonment, CampaignReport, Spread
 
 
 def render(report: CampaignReport) -> RenderableType:
@@ -70,22 +70,31 @@ def _totals(report: CampaignReport) -> Table:
         f"{ledger.answered_by_person} of {report.dialed} dialed",
     )
     rows.add_row("joined to an agent", str(report.joined), f"{report.announced} announcements")
-    verdict = "within" if ledger.rate_ppm <= ledger.limit_ppm else "OVER"
-    rows.add_row(
-        "abandonment",
-        percent(ledger.rate_ppm),
-        f"{ledger.abandoned} of {ledger.answered_by_person} answered by a person; "
-        f"{verdict} the limit of {percent(ledger.limit_ppm)}",
-    )
-    if ledger.seeded_answered_by_person:
-        rows.add_row(
-            "seeded history",
-            str(ledger.seeded_answered_by_person),
-            f"answers and {ledger.seeded_abandoned} abandoned, not in the figures above",
-        )
+    _add_abandonment(rows, ledger)
     if report.returned_machines:
         rows.add_row("machines given to agents", str(report.returned_machines), "agents said so")
     return rows
+
+
+def _add_abandonment(rows: Table, ledger: Abandonment) -> None:
+    """Add the measured rate, and the one that is held against the limit if history was seeded."""
+    whole = ledger.with_seeded
+    verdict = "within" if whole.rate_ppm <= whole.limit_ppm else "OVER"
+    against = f"; {verdict} the limit of {percent(whole.limit_ppm)}"
+    seeded = ledger.seeded_answered_by_person
+    rows.add_row(
+        "abandonment",
+        percent(ledger.rate_ppm),
+        f"{ledger.abandoned} of {ledger.answered_by_person} answered by a person"
+        f"{'' if seeded else against}",
+    )
+    if seeded:
+        rows.add_row(
+            "with seeded history",
+            percent(whole.rate_ppm),
+            f"{whole.abandoned} of {whole.answered_by_person}{against}; "
+            f"no call stands behind {seeded} of them",
+        )
 
 
 def _counts(title: str, counts: Mapping[str, int], total: int) -> Table:

@@ -155,8 +155,15 @@ async def test_abandonment_counts_calls_and_names_the_seeded(world: World) -> No
             connection, await world.campaign(), answered_by_person=500, abandoned=5, hour=at(0)
         )
 
-    found = (await report(world)).abandonment
+    whole = await report(world)
+    found = whole.abandonment
+    out = io.StringIO()
+    Console(file=out, width=120, color_system=None).print(report_view.render(whole))
 
+    assert "2 of 3 answered by a person" in [
+        line.partition("66.67 %")[2].strip() for line in out.getvalue().splitlines()
+    ]
+    assert "7 of 503; within the limit of 3.00 %; no call stands behind 500" in out.getvalue()
     assert (3, 2) == (found.answered_by_person, found.abandoned)
     assert (500, 5) == (found.seeded_answered_by_person, found.seeded_abandoned)
     assert (666_667, 30_000) == (found.rate_ppm, found.limit_ppm)
