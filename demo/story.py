@@ -27,7 +27,7 @@ from dialer import embedded
 from dialer.board import read_board
 from dialer.report import read_report
 from siplab.carrier import Carrier, CarrierError
-from siplab.phones import PhoneBank
+from siplab.phones import Phone, PhoneBank
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool
@@ -50,6 +50,7 @@ QUIET_WITHIN_S = 10.0
 # The carrier ends by itself this long after the last call should have ended, come what may.
 _SPARE_LIFE_S = 900
 _CHANNELS_PER_AGENT = 8
+_COMMANDS_AT_ONCE = 3
 
 
 @dataclass(slots=True)
@@ -212,13 +213,23 @@ async def _prepare(stage: Stage) -> None:
     )
     await shell.run("dnc", "add", stage.file.suppressed[-1], "--seller", SELLER, lines=2)
     _say(stage.console, f"{options.agents} agents, each with a phone that stays off the hook:")
-    for index, phone in enumerate(stage.phones):
-        words = ("agents", "add", phone.name, "--phone", phone.uri)
-        await shell.run(*words, lines=0, quiet=index > 0)
-        await shell.run("agents", "assign", phone.name, CAMPAIGN, lines=0, quiet=index > 0)
-    if len(stage.phones) > 1:
-        others = ", ".join(phone.name for phone in list(stage.phones)[1:])
-        stage.console.print(f"  … and the same for {others}", style="dim")
+    first, *others = stage.phones
+    await shell.run("agents", "add", first.name, "--phone", first.uri, lines=0)
+    await shell.run("agents", "assign", first.name, CAMPAIGN, lines=0)
+    # The same in one command each, a few at a time: every command is a Python of its own.
+    gate = asyncio.Semaphore(_COMMANDS_AT_ONCE)
+    async with asyncio.TaskGroup() as group:
+        for phone in others:
+            group.create_task(_add_agent(shell, phone, gate), name=f"add-{phone.name}")
+    if others:
+        names = ", ".join(phone.name for phone in others)
+        stage.console.print(f"  … and the same for {names}", style="dim", soft_wrap=True)
+
+
+async def _add_agent(shell: Shell, phone: Phone, gate: asyncio.Semaphore) -> None:
+    async with gate:
+        words = ("agents", "add", phone.name, "--phone", phone.uri, "--campaign", CAMPAIGN)
+        await shell.run(*words, quiet=True)
 
 
 def _simulated(stage: Stage) -> tuple[str, ...]:
