@@ -94,7 +94,6 @@ class CustomerCall:
         self._writer = lines.writer
         self._timers = Timers()
         self._told_late = False
-        self._sought_at = 0.0
 
     # From INVITE to answer --------------------------------------------------------------------
 
@@ -244,21 +243,24 @@ class CustomerCall:
         return self.leg.received_packets()
 
     def _act(self, action: Action, posterior: Posterior) -> None:
-        if posterior.greeting_end_s is not None:
-            self._greeting_end_at = self.answered_at + posterior.greeting_end_s
+        self._note_greeting(posterior)
         if action.move is Move.JOIN:
             self._seek_agent(action.verdict, action.reason.value)
             return
-        self.verdict, self._reason = action.verdict, action.reason.value
+        self.verdict = action.verdict
         self.end_reason = f"screened out: {action.verdict}"
         self.phase = Phase.OVER
-        self._lines.spawn(
-            f"verdict-{self.order.attempt_id}",
-            self._writer.verdict(self.order.attempt_id, self._finding()),
-        )
+        self._record_finding(action.reason.value)
         self._stop_listening()
         if self.leg is not None:
             self.leg.hang_up()
+
+    def _note_greeting(self, posterior: Posterior) -> None:
+        """Keep when the greeting ended; while somebody still speaks it ends now at the earliest."""
+        if posterior.greeting_end_s is not None:
+            self._greeting_end_at = self.answered_at + posterior.greeting_end_s
+        elif posterior.speech_s > 0:
+            self._greeting_end_at = time.monotonic()
 
     def _consider_late(self, posterior: Posterior) -> None:
         since_join_s = time.monotonic() - self.joined_at
@@ -274,6 +276,16 @@ class CustomerCall:
         if is_listening_over(since_join_s=since_join_s, rules=self._rules):
             self._stop_listening()
 
+    def _record_finding(self, reason: str) -> None:
+        """Write the verdict without asking for an agent; the end of the call waits for it."""
+        self._reason = reason
+        finding = self._finding()
+        self._writer.hold(self.order.attempt_id)
+        self._lines.spawn(
+            f"verdict-{self.order.attempt_id}",
+            self._writer.verdict(self.order.attempt_id, finding),
+        )
+
     def _stop_listening(self) -> None:
         if self.screened is not None:
             self._lines.screener.end(self.screened)
@@ -282,6 +294,8 @@ class CustomerCall:
     def _fail_open(self) -> None:
         """Join whoever answered: the clock runs out, or screening says nothing."""
         if self.phase is Phase.LISTENING:
+            if self.screened is not None:
+                self._note_greeting(self.screened.posterior)
             self._seek_agent(Verdict.NOT_SURE, "clock")
 
     def _finding(self) -> Finding:
@@ -312,15 +326,11 @@ class CustomerCall:
         start = self.answered_at
         if self.timers.clock is Clock.GREETING_END and self._greeting_end_at is not None:
             start = max(start, self._greeting_end_at)
-        elif self.timers.clock is Clock.GREETING_END:
-            # Nobody has spoken: the two seconds have not begun, but they will not be stretched.
-            start = time.monotonic() if self.phase is Phase.LISTENING else self._sought_at
         return start + self.timers.connect_limit_s
 
     def _seek_agent(self, verdict: Verdict, reason: str) -> None:
         self.verdict, self._reason = verdict, reason
         self.phase = Phase.SEEKING_AGENT
-        self._sought_at = time.monotonic()
         self._timers.clear("join_by")
         self._timers.clear("stall")
         self._lines.spawn(f"reserve-{self.order.attempt_id}", self._reserve())
@@ -401,6 +411,10 @@ class CustomerCall:
         """Close this process's books on the call."""
         self._timers.clear_all()
         agent, self.agent = self.agent, None
+        if self.phase is Phase.LISTENING and self.screened is not None and leg.answered:
+            # They hung up in mid-greeting: the clock of the law had not begun, and the row says so.
+            self._note_greeting(self.screened.posterior)
+            self._record_finding("hung_up_while_listening")
         self.phase = Phase.OVER
         self._stop_listening()
         if agent is not None:

@@ -230,18 +230,27 @@ class Writer:
             log.warning("release_failed", error=type(error).__name__)
         self._hint(attempt_id, session_id)
 
-    async def verdict(self, attempt_id: UUID, finding: Finding) -> None:
-        """Record what screening found without an agent being needed."""
-        at = self.now()
+    def hold(self, attempt_id: UUID) -> None:
+        """Keep the steps of a call back until `verdict` or `joined` has written what goes first."""
         self._joining.add(attempt_id)
+
+    async def verdict(self, attempt_id: UUID, finding: Finding) -> None:
+        """Record what screening found without an agent being needed; the call is on `hold`."""
+        at = self.now()
         try:
-            await self.flush()
-            async with asyncio.timeout(STATEMENT_TIMEOUT_S), self._pool.acquire() as connection:
-                await verdicts.record_verdict(
-                    connection, self._process_id, attempt_id, finding, at=at
-                )
-        except DATABASE_AWAY as error:
-            log.warning("verdict_lost", error=type(error).__name__, verdict=finding.verdict)
+            while True:
+                try:
+                    await self.flush()
+                    async with (
+                        asyncio.timeout(STATEMENT_TIMEOUT_S),
+                        self._pool.acquire() as connection,
+                    ):
+                        await verdicts.record_verdict(
+                            connection, self._process_id, attempt_id, finding, at=at
+                        )
+                    break
+                except DATABASE_AWAY as error:
+                    await asyncio.sleep(self._outage.began(error))
         finally:
             self._joining.discard(attempt_id)
             self._wake.set()

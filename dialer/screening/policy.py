@@ -171,6 +171,12 @@ def _overdue(
         limit = min(rules.join_after_speech_s, timers.connect_limit_s - rules.bridging_margin_s)
         if since_answer_s - posterior.greeting_end_s >= limit:
             return Reason.SPEECH_END_DEADLINE
+    elif (
+        # Nobody has spoken, so no greeting can have ended: the ledger counts from the answer then.
+        posterior.speech_s == 0
+        and since_answer_s >= timers.connect_limit_s - rules.bridging_margin_s
+    ):
+        return Reason.ANSWER_DEADLINE
     if since_answer_s >= rules.listen_limit_s:
         return Reason.LISTENED_LONG_ENOUGH
     return None

@@ -121,6 +121,19 @@ def test_greeting_that_goes_on() -> None:
     assert Reason.LISTENED_LONG_ENOUGH is joined.reason
 
 
+def test_nobody_speaks() -> None:
+    """
+    Without a word no greeting ends, so the strict clock, from the answer, holds: join by 1.5 s.
+    """
+    posterior = believed(Screening.LISTENING, speech_s=0.0)
+
+    waiting = decide(posterior, BY_GREETING, since_answer_s=1.4)
+    joined = decide(posterior, BY_GREETING, since_answer_s=1.5)
+
+    assert (Move.WAIT, Move.JOIN) == (waiting.move, joined.move)
+    assert Verdict.SILENCE is joined.verdict
+
+
 def test_machine_at_the_deadline() -> None:
     """
     A machine known by the deadline is still hung up: the deadline protects people.
