@@ -1,0 +1,155 @@
+"""kill -9 of each process in mid-campaign: nobody called twice, nothing lost, nothing stuck."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from tests.acceptance.centre import Centre
+from tests.laboratory import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def _finish(centre: Centre) -> None:
+    """Let the campaign run to its end and hold it to its promises."""
+    await centre.until_called()
+    await centre.stop()
+    await centre.check_books()
+    seen, written = await centre.calls_per_number(), await centre.charged_per_number()
+    assert all(count <= written.get(number, 0) for number, count in seen.items())
+
+
+async def test_engine_is_killed(tmp_path: Path) -> None:
+    """Conversations outlive their engine; another one takes the lease and finishes the campaign."""
+    async with Centre(tmp_path) as centre:
+        await centre.start()
+        await centre.until_bridged()
+        talking = await centre.pool.fetchval(
+            "SELECT id FROM live_attempt WHERE state = 'bridged' ORDER BY joined_at DESC LIMIT 1"
+        )
+        await centre.engine.kill()
+        centre.engine = centre.child("engine")
+        await centre.engine.start()
+        await _finish(centre)
+
+        outcome = await centre.pool.fetchrow(
+            "SELECT outcome, ended_by FROM attempt WHERE id = $1", talking
+        )
+        assert outcome is not None
+        assert "answered" == outcome["outcome"]
+
+
+async def test_line_process_is_killed(tmp_path: Path) -> None:
+    """A successor ends the orphaned calls, agents are called again, the campaign goes on."""
+    async with Centre(tmp_path) as centre:
+        await centre.start()
+        await centre.until_bridged()
+        await centre.lines[0].kill()
+        centre.lines[0] = centre.child("lines", "--index", "0")
+        await centre.lines[0].start()
+
+        async def back() -> bool:
+            found: int = await centre.pool.fetchval(
+                "SELECT count(*) FROM agent_session WHERE state <> 'offline'"
+            )
+            return found == centre.agent_count
+
+        await eventually(back, "every agent is on the line again")
+        await _finish(centre)
+        interrupted = await centre.pool.fetchval(
+            "SELECT count(*) FROM attempt WHERE outcome = 'interrupted'"
+        )
+
+        assert interrupted >= 1
+
+
+async def test_a_surviving_line_process_keeps_its_conversations(tmp_path: Path) -> None:
+    """With two line processes, killing one drops no conversation of the other."""
+    async with Centre(tmp_path, line_processes=2, agent_count=4) as centre:
+        await centre.start()
+        await centre.until_bridged()
+        victim, survivor = centre.lines
+        rows = await centre.pool.fetch("SELECT id, pid FROM process WHERE kind = 'lines'")
+        by_pid = {row["pid"]: row["id"] for row in rows}
+        used = await centre.pool.fetchval(
+            "SELECT process_id FROM live_attempt WHERE state = 'bridged' LIMIT 1"
+        )
+        if by_pid[victim.pid] == used:
+            victim, survivor = survivor, victim
+        talking = [
+            row["id"]
+            for row in await centre.pool.fetch(
+                "SELECT id FROM live_attempt WHERE process_id = $1 AND state = 'bridged'",
+                by_pid[survivor.pid],
+            )
+        ]
+        await victim.kill()
+        await _finish(centre)
+        outcomes = await centre.pool.fetch(
+            "SELECT outcome FROM attempt WHERE id = ANY($1::uuid[])", talking
+        )
+
+        assert {"answered"} == {row["outcome"] for row in outcomes}
+
+
+async def test_postgres_is_killed(tmp_path: Path) -> None:
+    """Postgres dies and comes back: conversations go on meanwhile, and the books still balance."""
+    async with Centre(tmp_path) as centre:
+        await centre.start()
+        await centre.until_bridged()
+        pid = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: _gone(pid), "Postgres is gone")
+        from dialer import embedded  # noqa: PLC0415 - restarts what was killed
+
+        async def up() -> bool:
+            embedded.start(tmp_path / "postgres")
+            return True
+
+        await eventually(up, "Postgres runs again")
+        await _finish(centre)
+
+
+async def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_serve_is_killed(tmp_path: Path) -> None:
+    """A new `serve` adopts the children of the killed one and starts nothing twice."""
+    async with Centre(tmp_path) as centre:
+        serve = centre.child("serve")
+        await serve.start()
+        await centre.agents_at_work()
+        await centre.begin()
+        await centre.until_bridged()
+        before = {
+            row["pid"]
+            for row in await centre.pool.fetch(
+                "SELECT pid FROM process WHERE ended_at IS NULL AND kind <> 'serve'"
+            )
+        }
+        await serve.kill()
+        again = centre.child("serve")
+        await again.start()
+
+        async def adopted() -> bool:
+            return "Found running" in again.log.read_text() and "Ready" in again.log.read_text()
+
+        await eventually(adopted, "the new serve has adopted the children")
+        await _finish(centre)
+        after = {
+            row["pid"]
+            for row in await centre.pool.fetch(
+                "SELECT pid FROM process WHERE ended_at IS NULL AND kind <> 'serve'"
+            )
+        }
+        await again.stop()
+
+        assert before == after
