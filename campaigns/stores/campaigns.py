@@ -21,8 +21,7 @@ from campaigns.rules.gate import CampaignFacts
 from campaigns.rules.profiles import Profile
 from campaigns.rules.zones import zones_of_region
 from campaigns.stores import leads
-from campaigns.stores.readiness import check_can_start
-from campaigns.stores.readiness import readiness as readiness
+from campaigns.stores.readiness import check_can_start, readiness_of
 from campaigns.trunks import first_complaint
 from pacing import Mode
 
@@ -35,6 +34,8 @@ _COLUMNS = """
     c.lease_until
 """
 _LONGEST_NAME = 100
+
+readiness = readiness_of
 
 
 @dataclass(frozen=True, slots=True)

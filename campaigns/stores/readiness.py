@@ -22,7 +22,7 @@ class Readiness:
     warnings: tuple[str, ...]
 
 
-async def readiness(connection: Connection, campaign: CampaignRow) -> Readiness:
+async def readiness_of(connection: Connection, campaign: CampaignRow) -> Readiness:
     """Return every missing thing as a sentence with its remedy, and the warnings."""
     missing: list[str] = []
     warnings: list[str] = []
@@ -92,7 +92,7 @@ async def _check_trunks(
 
 async def check_can_start(connection: Connection, campaign: CampaignRow) -> tuple[str, ...]:
     """Return the warnings; raises `UserError` that names each thing missing."""
-    found = await readiness(connection, campaign)
+    found = await readiness_of(connection, campaign)
     if found.missing:
         raise UserError(f"Campaign {campaign.name!r} cannot start: {'; '.join(found.missing)}.")
     return found.warnings
