@@ -28,8 +28,8 @@ LOGGED_OUT = "logged out"
 _LEGAL = [(old, new) for old, news in lifecycle.AGENT.items() for new in sorted(news)]
 _LEGAL_OLD = [old for old, _ in _LEGAL]
 _LEGAL_NEW = [new for _, new in _LEGAL]
-_IN_CALL = (AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP)
-_COLUMNS = (
+IN_CALL = (AgentState.RESERVED, AgentState.TALKING, AgentState.WRAP_UP)
+COLUMNS = (
     "s.id, s.agent_id, s.state, s.state_since, s.pause_reason, s.pause_requested,"
     " s.logout_requested, s.process_id, s.attempt_id, s.wrap_up_until, s.logged_in_at"
 )
@@ -90,7 +90,7 @@ def session_of(row: Any) -> Session:
 async def get(connection: Connection, session_id: UUID) -> Session | None:
     """Return the session, or None after its log-out."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM agent_session s WHERE s.id = $1",  # noqa: S608 - own columns
+        f"SELECT {COLUMNS} FROM agent_session s WHERE s.id = $1",  # noqa: S608 - own columns
         session_id,
     )
     return None if row is None else session_of(row)
@@ -99,7 +99,7 @@ async def get(connection: Connection, session_id: UUID) -> Session | None:
 async def of_agent(connection: Connection, agent_id: UUID) -> Session | None:
     """Return the agent's session, or None when not logged in."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM agent_session s WHERE s.agent_id = $1",  # noqa: S608 - own columns
+        f"SELECT {COLUMNS} FROM agent_session s WHERE s.agent_id = $1",  # noqa: S608 - own columns
         agent_id,
     )
     return None if row is None else session_of(row)
@@ -131,7 +131,7 @@ async def move(connection: Connection, moves: Sequence[Move]) -> list[Session]:
                   SELECT
                   FROM unnest($7::agent_state[], $8::agent_state[]) AS legal(old, new)
                   WHERE legal.old = s.state AND legal.new = g.new_state)
-            RETURNING {_COLUMNS}, g.event_id, g.reason, g.at
+            RETURNING {COLUMNS}, g.event_id, g.reason, g.at
         ), told AS (
             INSERT INTO agent_event
                 (id, agent_id, session_id, state, reason, attempt_id, happened_at)
@@ -148,7 +148,7 @@ async def move(connection: Connection, moves: Sequence[Move]) -> list[Session]:
         [new_id() for _ in moves],
         _LEGAL_OLD,
         _LEGAL_NEW,
-        _IN_CALL,
+        IN_CALL,
     )
     return [session_of(row) for row in rows]
 
@@ -172,7 +172,7 @@ async def log_in(
         )
         row = await connection.fetchrow(
             f"UPDATE agent_session s SET process_id = $2"  # noqa: S608 - own columns
-            f" WHERE s.agent_id = $1 AND s.state = 'offline' RETURNING {_COLUMNS}",
+            f" WHERE s.agent_id = $1 AND s.state = 'offline' RETURNING {COLUMNS}",
             agent_id,
             process_id,
         )
@@ -237,7 +237,7 @@ async def phone_lost(
             session_id,
         )
         row = await connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM agent_session s WHERE s.id = $1 FOR UPDATE",  # noqa: S608
+            f"SELECT {COLUMNS} FROM agent_session s WHERE s.id = $1 FOR UPDATE",  # noqa: S608
             session_id,
         )
         if row is None:
@@ -252,7 +252,7 @@ async def phone_lost(
         left: UUID | None = None
         if call is not None and session.attempt_id == call["id"]:
             if call["is_over"]:
-                await _give_disposition(connection, [call["id"]])
+                await give_disposition(connection, [call["id"]])
             else:
                 left = call["id"]
                 await _lose_agent(connection, call["id"], call["process_id"], at=at, reason=reason)
@@ -294,7 +294,7 @@ async def set_ready(connection: Connection, session_id: UUID, *, at: datetime) -
     the phone is not up.
     """
     async with connection.transaction():
-        session = await _locked(connection, session_id)
+        session = await locked(connection, session_id)
         match session.state:
             case AgentState.OFFLINE:
                 raise UserError("Your phone is not connected: answer it or log in again.")
@@ -315,7 +315,7 @@ async def request_pause(
 ) -> Session:
     """Pause the agent with *reason*: now, or after the present call and its wrap-up."""
     async with connection.transaction():
-        session = await _locked(connection, session_id)
+        session = await locked(connection, session_id)
         match session.state:
             case AgentState.READY:
                 moved = await move(connection, [Move(session_id, AgentState.PAUSED, at, reason)])
@@ -327,7 +327,7 @@ async def request_pause(
             case AgentState.PAUSED | AgentState.OFFLINE:
                 row = await connection.fetchrow(
                     "UPDATE agent_session s SET pause_reason = $2"  # noqa: S608 - own columns
-                    f" WHERE s.id = $1 RETURNING {_COLUMNS}",
+                    f" WHERE s.id = $1 RETURNING {COLUMNS}",
                     session_id,
                     reason,
                 )
@@ -342,8 +342,8 @@ async def log_out(connection: Connection, session_id: UUID, *, at: datetime) -> 
     The line process is told to hang the phone leg up.
     """
     async with connection.transaction():
-        session = await _locked(connection, session_id)
-        if session.state in _IN_CALL:
+        session = await locked(connection, session_id)
+        if session.state in IN_CALL:
             return await _request(
                 connection, session_id, pause=session.pause_requested, log_out=True
             )
@@ -381,76 +381,13 @@ async def dispose(
             {"disposition": disposition.value},
         )
         row = await connection.fetchrow(
-            f"SELECT {_COLUMNS} FROM agent_session s"  # noqa: S608 - own columns
+            f"SELECT {COLUMNS} FROM agent_session s"  # noqa: S608 - own columns
             " WHERE s.attempt_id = $1 AND s.state = 'wrap_up' FOR UPDATE",
             attempt_id,
         )
         if row is not None:
             await rest(connection, [session_of(row)], at=at)
         return kept is not None
-
-
-async def end_wrap_ups(connection: Connection, *, now: datetime) -> list[Session]:
-    """End the wrap-ups whose limit has passed, with disposition none; return where they went."""
-    async with connection.transaction():
-        due = await connection.fetch(
-            "SELECT s.attempt_id FROM agent_session s"
-            " WHERE s.state = 'wrap_up' AND s.wrap_up_until <= $1",
-            now,
-        )
-        if not due:
-            return []
-        await _give_disposition(connection, [row["attempt_id"] for row in due])
-        rows = await connection.fetch(
-            f"SELECT {_COLUMNS} FROM agent_session s"  # noqa: S608 - own columns
-            " WHERE s.attempt_id = ANY($1::uuid[]) AND s.state = 'wrap_up'"
-            " AND s.wrap_up_until <= $2 ORDER BY s.id FOR UPDATE",
-            [row["attempt_id"] for row in due],
-            now,
-        )
-        return await rest(connection, [session_of(row) for row in rows], at=now)
-
-
-async def lose_process(
-    connection: Connection, process_id: UUID, *, at: datetime, reason: str
-) -> list[Session]:
-    """Take the agents offline whose phone legs died with their line process.
-
-    An agent in wrap-up finishes it first; the next call of this takes that one too. Call it after
-    the process's calls were ended (`withdrawals.interrupt` does).
-    """
-    rows = await connection.fetch(
-        "SELECT s.id FROM agent_session s"
-        " WHERE s.process_id = $1 AND s.state IN ('paused', 'ready', 'reserved', 'talking')"
-        " ORDER BY s.id FOR UPDATE",
-        process_id,
-    )
-    return await move(connection, [Move(row["id"], AgentState.OFFLINE, at, reason) for row in rows])
-
-
-async def free_stuck(
-    connection: Connection, session_id: UUID, *, at: datetime
-) -> AgentState | None:
-    """Put an agent back to work whose call is over or gone; None if there is nothing to mend."""
-    try:
-        session = await _locked(connection, session_id)
-    except UserError:
-        return None
-    if session.state not in _IN_CALL:
-        return None
-    going = await connection.fetchval(
-        "SELECT true FROM live_attempt WHERE id = $1 AND agent_session_id = $2"
-        " AND (state <> 'ended' OR $3)",
-        session.attempt_id,
-        session_id,
-        session.state is AgentState.WRAP_UP,
-    )
-    if going:
-        return None
-    if session.state is AgentState.TALKING:
-        await move(connection, [Move(session_id, AgentState.WRAP_UP, at, None, at)])
-    await rest(connection, [session], at=at)
-    return session.next_rest
 
 
 async def rest(
@@ -472,12 +409,12 @@ async def rest(
 
 async def _end_wrap_up(connection: Connection, session: Session, *, at: datetime) -> Session:
     if session.attempt_id is not None:
-        await _give_disposition(connection, [session.attempt_id])
+        await give_disposition(connection, [session.attempt_id])
     moved = await move(connection, [Move(session.id, AgentState.READY, at)])
     return moved[0] if moved else session
 
 
-async def _give_disposition(connection: Connection, attempt_ids: Sequence[UUID]) -> None:
+async def give_disposition(connection: Connection, attempt_ids: Sequence[UUID]) -> None:
     """Close the books of calls nobody disposed, in a fixed order of locks."""
     await connection.execute(
         "UPDATE live_attempt a SET disposition = 'none'"
@@ -509,13 +446,13 @@ async def _end(connection: Connection, session: Session, *, at: datetime) -> Non
         )
 
 
-async def _locked(connection: Connection, session_id: UUID) -> Session:
+async def locked(connection: Connection, session_id: UUID) -> Session:
     """Return the session locked; its call, if any, is locked first."""
     await connection.execute(
         "SELECT FROM live_attempt WHERE agent_session_id = $1 ORDER BY id FOR UPDATE", session_id
     )
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM agent_session s WHERE s.id = $1 FOR UPDATE",  # noqa: S608
+        f"SELECT {COLUMNS} FROM agent_session s WHERE s.id = $1 FOR UPDATE",  # noqa: S608
         session_id,
     )
     if row is None:
@@ -528,7 +465,7 @@ async def _request(
 ) -> Session:
     row = await connection.fetchrow(
         "UPDATE agent_session s SET pause_requested = $2, logout_requested = $3"  # noqa: S608
-        f" WHERE s.id = $1 RETURNING {_COLUMNS}",
+        f" WHERE s.id = $1 RETURNING {COLUMNS}",
         session_id,
         pause,
         log_out,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from campaigns.errors import UserError
 from campaigns.model import new_id
-from campaigns.stores import sessions
+from campaigns.stores import session_sweeps
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Connection
@@ -174,5 +174,5 @@ async def interrupt(
             by,
             {"reason": reason},
         )
-        await sessions.lose_process(connection, process_id, at=at, reason=reason)
+        await session_sweeps.lose_process(connection, process_id, at=at, reason=reason)
         return ended

@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from campaigns.model import ProcessKind
-from campaigns.stores import ledger, legs, sessions, trunks, withdrawals
+from campaigns.stores import ledger, legs, session_sweeps, trunks, withdrawals
 from dialer import processes
 from dialer.notify import Channel
 
@@ -38,7 +38,7 @@ STUCK_S = 5.0
 
 async def agents(connection: Connection, notifier: Notifier, *, now: datetime) -> None:
     """End the wrap-ups whose limit has passed."""
-    for session in await sessions.end_wrap_ups(connection, now=now):
+    for session in await session_sweeps.end_wrap_ups(connection, now=now):
         log.info("wrap_up_ended", session=str(session.id), state=session.state.value)
         notifier.post(Channel.AGENTS, session.id)
         notifier.post(Channel.ENGINE)
@@ -73,7 +73,7 @@ async def stuck_agents(connection: Connection, notifier: Notifier, *, now: datet
     )
     for row in rows:
         async with connection.transaction():
-            freed = await sessions.free_stuck(connection, row["id"], at=now)
+            freed = await session_sweeps.free_stuck(connection, row["id"], at=now)
         log.warning("agent_freed", session=str(row["id"]), state=freed and freed.value)
         notifier.post(Channel.AGENTS, row["id"])
 
@@ -117,7 +117,7 @@ async def lost_phones(connection: Connection, notifier: Notifier, *, now: dateti
         STUCK_S,
     )
     for row in rows:
-        for session in await sessions.lose_process(
+        for session in await session_sweeps.lose_process(
             connection, row["id"], at=now, reason="line process ended"
         ):
             log.warning("agent_offline", session=str(session.id), reason="line process ended")

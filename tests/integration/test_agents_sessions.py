@@ -9,7 +9,7 @@ import pytest
 
 from campaigns.errors import UserError
 from campaigns.model import AgentState, AttemptState, Disposition
-from campaigns.stores import sessions
+from campaigns.stores import session_sweeps, sessions
 from tests.calls import NOW, World, later
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ async def test_the_wrap_up_limit_ends_a_wrap_up(world: World) -> None:
     """
     session, call = await talking(world, "wrap_up")
     async with world.db.acquire() as connection:
-        assert [] == await sessions.end_wrap_ups(connection, now=later(29))
-        (ended,) = await sessions.end_wrap_ups(connection, now=later(30))
+        assert [] == await session_sweeps.end_wrap_ups(connection, now=later(29))
+        (ended,) = await session_sweeps.end_wrap_ups(connection, now=later(30))
 
     assert (session, AgentState.READY) == (ended.id, ended.state)
     assert "none" == (await world.call(call))["disposition"]
@@ -159,7 +159,7 @@ async def test_a_disposition_given_in_time_is_not_overwritten(world: World) -> N
     _, call = await talking(world, "wrap_up")
     async with world.db.acquire() as connection:
         await sessions.dispose(connection, call, Disposition.CALLBACK, at=later(1))
-        assert [] == await sessions.end_wrap_ups(connection, now=later(60))
+        assert [] == await session_sweeps.end_wrap_ups(connection, now=later(60))
 
     assert "callback" == (await world.call(call))["disposition"]
 
@@ -185,12 +185,12 @@ async def test_agents_of_a_dead_process_in_wrap_up_go_last(world: World) -> None
     idle = await world.add_agent()
     wrapping, call = await talking(world, "wrap_up")
     async with world.db.acquire() as connection:
-        (gone,) = await sessions.lose_process(
+        (gone,) = await session_sweeps.lose_process(
             connection, world.process_id, at=later(1), reason="line process ended"
         )
         assert idle == gone.id
         await sessions.dispose(connection, call, Disposition.SALE, at=later(2))
-        (last,) = await sessions.lose_process(
+        (last,) = await session_sweeps.lose_process(
             connection, world.process_id, at=later(3), reason="line process ended"
         )
 

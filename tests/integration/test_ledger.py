@@ -131,6 +131,7 @@ async def test_calls_still_up_count_as_soon_as_they_are_decided(world: World) ->
     await world.add_call(state=AttemptState.ANNOUNCING, at=later(-3), verdict="person")
     await world.add_call(state=AttemptState.ANSWERED, at=later(-1))
     await world.add_call(state=AttemptState.ANSWERED, at=later(-3), verdict="machine")
+    await world.add_call(state=AttemptState.ANSWERED, at=later(-3), screening="listening")
 
     assert [(2, 1)] == await totals(world)
 
