@@ -303,7 +303,7 @@ async def _burn(load: float, spent: dict[str, float]) -> None:
     Each burst is three calls into C of about 10 ms, which do not yield to other threads.
     """
     row = {"id": "0190f5e6", "state": "dialing", "timers": {"ring_timeout_s": 22.0}, "n": [1, 2, 3]}
-    count, took = 500, 0.0
+    count, took, rows = 500, 0.0, ""
     while took < _BURST_S / 3:
         count = int(1.5 * count)
         rows, began = json.dumps([row] * count), time.thread_time()

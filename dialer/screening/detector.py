@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from campaigns.model import Screening
-from dialer.screening.frames import FRAME, FRAME_S, TAIL, Facts, Frames, measure
+from dialer.screening.frames import FRAME, FRAME_S, TAIL, Facts, measure
 from dialer.screening.timing_model import FEATURES, TimingModel, default_model
 from dialer.screening.tracks import HISTORY, Tracks
 
 STEP: Final = 5
-"""Frames between two looks at a stream: 100 ms."""
+"""Frames between two looks at a stream: 100 ms. What is shorter waits, so that all streams that are
+fed together are also looked at together."""
+_STEP_BYTES: Final = 2 * FRAME * STEP
 
 Rows = NDArray[np.intp]
 
@@ -158,9 +160,9 @@ class DetectorBank:
     def feed(self, audio: Mapping[int, bytes]) -> dict[int, Posterior]:
         """Take in what each stream has to say since the last call; return what is now believed.
 
-        Audio that does not fill a frame waits for the next call.
+        Audio that does not fill a step of 100 ms waits for the next call.
         """
-        streams = [stream for stream in audio if self._hold(stream, audio[stream]) >= 2 * FRAME]
+        streams = [stream for stream in audio if self._hold(stream, audio[stream]) >= _STEP_BYTES]
         if streams:
             # Longest first, so that the streams still speaking are always the first n.
             streams.sort(key=lambda stream: -len(self._rest[stream]))
@@ -221,40 +223,34 @@ class DetectorBank:
         return len(held)
 
     def _hear(self, rows: Rows) -> None:
-        """Hear every whole frame that waits; *rows* come with the longest wait first."""
+        """Hear every whole step that waits; *rows* come with the longest wait first."""
         held = [self._rest[row] for row in rows.tolist()]
-        counts = np.array([len(waiting) // (2 * FRAME) for waiting in held])
-        longest = int(counts[0])
-        for row, count, waiting in zip(rows.tolist(), counts.tolist(), held, strict=True):
-            self._rest[row] = waiting[2 * FRAME * count :]
-        width = 2 * FRAME * longest
+        steps = np.array([len(waiting) // _STEP_BYTES for waiting in held])
+        longest = int(steps[0])
+        for row, count, waiting in zip(rows.tolist(), steps.tolist(), held, strict=True):
+            self._rest[row] = waiting[_STEP_BYTES * count :]
+        width = _STEP_BYTES * longest
         samples = np.frombuffer(b"".join([w[:width].ljust(width, b"\0") for w in held]), "<i2")
-        audio = np.empty((len(rows), TAIL + longest * FRAME), np.float32)
+        audio = np.empty((len(rows), TAIL + width // 2), np.float32)
         audio[:, :TAIL] = self._tail[rows]
         np.multiply(samples.reshape(len(rows), -1), np.float32(1 / 32768), out=audio[:, TAIL:])
-        ends = (counts * FRAME)[:, None] + np.arange(TAIL)
+        ends = (steps * STEP * FRAME)[:, None] + np.arange(TAIL)
         self._tail[rows] = np.take_along_axis(audio, ends, axis=1)
 
-        # Frame after frame, and for each the streams that have so many.
-        present = np.arange(longest)[:, None] < counts
+        # Step after step, frame after frame, and for each the streams that have so many.
+        present = np.repeat(np.arange(longest), STEP)[:, None] < steps
         measured = measure(audio, present)
         tracks = self._tracks.take(rows)
         at = 0
-        for active in present.sum(axis=1).tolist():
-            self._hear_frame(rows[:active], tracks.head(active), measured.part(at, at + active))
-            at += active
+        for active in present.sum(axis=1)[::STEP].tolist():
+            heard, known = rows[:active], tracks.head(active)
+            for _ in range(STEP):
+                frame = measured.part(at, at + active)
+                self._history[heard, known.frames % HISTORY] = frame.level_db
+                known.hear(frame)
+                at += active
+            self._look(heard, known)
         self._tracks.put(rows, tracks)
-
-    def _hear_frame(self, rows: Rows, tracks: Tracks, frame: Frames) -> None:
-        self._history[rows, tracks.frames % HISTORY] = frame.level_db
-        tracks.hear(frame)
-        due = np.flatnonzero(tracks.frames % STEP == 0)
-        if due.size == len(rows):
-            self._look(rows, tracks)
-        elif due.size:
-            part = tracks.take(due)
-            self._look(rows[due], part)
-            tracks.put(due, part)
 
     def _look(self, rows: Rows, tracks: Tracks) -> None:
         """Update noise floor and verdict; the order of the rules is their precedence."""

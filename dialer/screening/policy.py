@@ -161,22 +161,17 @@ def _overdue(
     Times of the stream lag the clock when audio is lost; the comparison is with the clock, so lost
     audio can only make the join earlier.
     """
+    limit = timers.connect_limit_s - rules.bridging_margin_s
     if timers.join_by_s is not None and since_answer_s >= timers.join_by_s:
         return Reason.ANSWER_DEADLINE
-    if timers.clock is Clock.ANSWER:
-        limit = timers.connect_limit_s - rules.bridging_margin_s
-        if since_answer_s >= limit:
-            return Reason.ANSWER_DEADLINE
-    elif posterior.greeting_end_s is not None:
-        limit = min(rules.join_after_speech_s, timers.connect_limit_s - rules.bridging_margin_s)
-        if since_answer_s - posterior.greeting_end_s >= limit:
-            return Reason.SPEECH_END_DEADLINE
-    elif (
-        # Nobody has spoken, so no greeting can have ended: the ledger counts from the answer then.
-        posterior.speech_s == 0
-        and since_answer_s >= timers.connect_limit_s - rules.bridging_margin_s
-    ):
+    # Where nobody has spoken no greeting can have ended: the ledger counts from the answer then.
+    counts_from_answer = timers.clock is Clock.ANSWER or posterior.speech_s == 0
+    if counts_from_answer and since_answer_s >= limit:
         return Reason.ANSWER_DEADLINE
+    if posterior.greeting_end_s is not None:
+        since_speech_s = since_answer_s - posterior.greeting_end_s
+        if since_speech_s >= min(rules.join_after_speech_s, limit):
+            return Reason.SPEECH_END_DEADLINE
     if since_answer_s >= rules.listen_limit_s:
         return Reason.LISTENED_LONG_ENOUGH
     return None

@@ -157,13 +157,18 @@ def test_silence_without_a_single_packet(packets: int | None, verdict: Verdict) 
     assert (Move.JOIN, verdict) == (action.move, action.verdict)
 
 
-def test_silence_at_the_answer_deadline() -> None:
+@pytest.mark.parametrize("timers", [BY_ANSWER, BY_GREETING])
+def test_nobody_has_spoken(timers: CallTimers) -> None:
     """
-    Who has not spoken by the deadline is joined as silence, not as a doubtful voice.
+    Without a word there is no greeting to end: the clock counts from the answer, as silence.
     """
     posterior = believed(Screening.LISTENING, speech_s=0.0)
 
-    assert Verdict.SILENCE is decide(posterior, BY_ANSWER, since_answer_s=1.5).verdict
+    waiting = decide(posterior, timers, since_answer_s=1.4)
+    joined = decide(posterior, timers, since_answer_s=1.5)
+
+    assert (Move.WAIT, Move.JOIN) == (waiting.move, joined.move)
+    assert Verdict.SILENCE is joined.verdict
 
 
 def test_screening_off() -> None:
