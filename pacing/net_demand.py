@@ -27,6 +27,7 @@ Complexes = NDArray[np.complex128]
 _LEVELS = 512
 _SIGMAS = 8.0
 _HAIR = 1e-9
+_PIECE = 96
 
 
 class NetDemand:
@@ -135,7 +136,13 @@ def _log_product(probabilities: Floats, length: int) -> Complexes:
     if probabilities.size < _LEVELS // 2:  # a small team uses few of the levels
         used = np.flatnonzero(counts.any(axis=0))
         counts, table = counts[:, used], table[used]
-    product: Floats = counts.astype(np.float64) @ table
+    product = np.empty((moments, table.shape[1]))
+    weights = counts.astype(np.float64)
+    # Piece by piece: a whole product is large enough for BLAS to wake its threads, which on
+    # a busy machine costs five times the product itself.
+    for start in range(0, table.shape[1], _PIECE):
+        piece = slice(start, start + _PIECE)
+        product[:, piece] = weights @ table[:, piece]
     return product.view(np.complex128)
 
 
