@@ -33,6 +33,7 @@ class Server:
     """One API process in this process: its own socket, notifier and listener."""
 
     url: str
+    port: int
     desk: Desk
     notifier: Notifier
     http: aiohttp.ClientSession
@@ -89,13 +90,13 @@ class Screen:
 
 
 @contextlib.asynccontextmanager
-async def api(dsn: str, pool: Pool) -> AsyncIterator[Server]:
-    """Run the API on a free port of loopback."""
+async def api(dsn: str, pool: Pool, *, port: int = 0) -> AsyncIterator[Server]:
+    """Run the API on *port* of loopback, 0 for any free one."""
     notifier = Notifier(dsn)
     desk = Desk(pool, notifier, SystemClock().now)
     runner = web.AppRunner(build(pool, desk), access_log=None, shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     port = runner.addresses[0][1]
     heard = asyncio.Event()
 
@@ -113,7 +114,7 @@ async def api(dsn: str, pool: Pool) -> AsyncIterator[Server]:
         async with asyncio.timeout(PATIENCE_S):
             await heard.wait()
         async with aiohttp.ClientSession() as http:
-            yield Server(f"http://127.0.0.1:{port}", desk, notifier, http)
+            yield Server(f"http://127.0.0.1:{port}", port, desk, notifier, http)
     finally:
         await runner.cleanup()
         for task in tasks:

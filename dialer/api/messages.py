@@ -133,8 +133,9 @@ def _what_is_wrong(kind: str, where: tuple[int | str, ...], message: str) -> str
         return f"The message needs a type, one of {', '.join(KINDS)}."
     if where and where[-1] == "disposition":
         return f"disposition must be one of {', '.join(Disposition)}."
-    key = ".".join(str(part) for part in where[1:]) or "The message"
-    return f"{key}: {message}."
+    if len(where) < 2:
+        return "The message must be a JSON object."
+    return f"{'.'.join(str(part) for part in where[1:])}: {message}."
 
 
 def error_message(problem: Problem, sentence: str) -> dict[str, Any]:

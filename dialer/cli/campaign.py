@@ -12,6 +12,7 @@ from campaigns.errors import UserError
 from campaigns.model import CampaignSettings
 from campaigns.stores import campaigns, leads, withdrawals
 from campaigns.stores.campaigns import CampaignRow, NewCampaign
+from campaigns.stores.readiness import readiness_of
 from campaigns.stores.withdrawals import Withdrawn
 from dialer.cli import board, output, report, session, status
 from dialer.notify import Channel
@@ -79,7 +80,7 @@ def create(
             made = await campaigns.create(connection, new)
             for one in trunk or []:
                 await campaigns.attach_trunk(connection, made.name, one)
-            ready = await campaigns.readiness(connection, made)
+            ready = await readiness_of(connection, made)
         return {**_facts(made), "missing": ready.missing, "warnings": ready.warnings}
 
     made = session.of(context).run(work)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from campaigns.stores import campaigns
+from campaigns.stores.readiness import readiness_of
 from dialer import board_view
 from dialer.board import BoardSnapshot, read_board
 from dialer.cli import output, session
@@ -23,7 +24,7 @@ def status(context: typer.Context, name: Name, *, as_json: output.AsJson = False
     async def work(pool: Pool) -> tuple[dict[str, object], BoardSnapshot]:
         async with pool.acquire() as connection:
             row = await campaigns.get(connection, name)
-            ready = await campaigns.readiness(connection, row)
+            ready = await readiness_of(connection, row)
         facts: dict[str, object] = {
             "name": row.name,
             "state": row.state.value,

@@ -18,8 +18,14 @@ from tests.shell import PATIENCE_S, PROGRAM, Result, Shell, environment, run
 
 
 @pytest.fixture
-def shell(dsn: str, capsys: pytest.CaptureFixture[str]) -> Shell:
+def shell(
+    dsn: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Shell:
     """Return commands on this test's own database."""
+    monkeypatch.setenv("DIALER_DATA", str(tmp_path / "data"))
     return Shell(dsn, capsys)
 
 
