@@ -171,17 +171,24 @@ class Call:
         """Answer 487 to the INVITE that was cancelled."""
         self._answer("487 Request Terminated")
 
-    def serve_reinvite(self, invite: Message, source: Address) -> None:
-        """Agree to the other side's new description."""
+    def serve_reinvite(self, invite: Message, source: Address, refusal: str = "") -> None:
+        """Agree to the other side's new description, unless there is a *refusal* to send."""
+        if refusal:
+            self._refuse(invite, source, refusal)
+            return
         if contact := invite.header("contact"):
             self.dialog.target = uri_of(contact)
         try:
             self.serve_invite(invite, source)
         except (sdp.NoCommonCodecError, ValueError, IndexError):
-            self.invite, self._source = invite, source
-            self._answer("488 Not Acceptable Here")
+            self._refuse(invite, source, "488 Not Acceptable Here")
             return
         self.accept()
+
+    def _refuse(self, invite: Message, source: Address, status: str) -> None:
+        """Refuse a re-INVITE; its ACK belongs to the transaction, not to the call."""
+        answer = invite.reply(status, self.dialog.local_tag)
+        self.endpoint.answer(invite, answer, source)
 
     def serve_ack(self, ack: Message) -> None:
         """Stop repeating our answer; take a description that comes only now."""

@@ -82,6 +82,8 @@ class Phone:
         """Ringing time before the phone is picked up, seconds."""
         self.refuses_with = ""
         """Status line to refuse calls with, such as '486 Busy Here'; empty accepts."""
+        self.refuses_holds_with = ""
+        """The same for the other side's re-INVITEs."""
         self.line = Line.IDLE
         self.ear = Ear(keep_audio_s=keep_audio_s)
         self.caller = ""
@@ -236,7 +238,7 @@ class Phone:
             case "INVITE" if not request.tag("to"):
                 self._serve_invite(request, source)
             case "INVITE" if self.call_up is not None:
-                self.call_up.serve_reinvite(request, source)
+                self.call_up.serve_reinvite(request, source, self.refuses_holds_with)
             case "ACK" if self.call_up is not None:
                 self.call_up.serve_ack(request)
             case "ACK":

@@ -322,14 +322,17 @@ def _conversation(setting: Setting) -> list[str]:
     ]
     for cseq, direction in ((1, "sendonly"), (2, "sendrecv")):
         body = _sdp(setting, events=False, direction=direction)
-        parts += [
-            '<pause milliseconds="1200"/>',
-            send(request("INVITE", cseq, contact, body=body), retrans=True),
+        answers = [
             '<recv response="100" optional="true"/>',
             f'<recv response="200" optional="true" next="held_{direction}"/>',
             *any_final(f"unheld_{direction}"),
+        ]
+        parts += [
+            '<pause milliseconds="1200"/>',
+            send(request("INVITE", cseq, contact, body=body), retrans=True),
+            *answers,
             f'<label id="unheld_{direction}"/>',
-            send(refused_ack(cseq)),
+            send(refused_ack(cseq, len(answers) + 1)),
             goto("talk"),
             f'<label id="held_{direction}"/>',
             send(request("ACK", cseq)),

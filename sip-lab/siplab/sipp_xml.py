@@ -79,10 +79,13 @@ def request(method: str, cseq: int, *headers: str, body: Iterable[str] = ()) -> 
     return [*head, "[routes]", "Max-Forwards: 70", *headers, *content(body)]
 
 
-def refused_ack(cseq: int) -> list[str]:
-    """Return the ACK to a refusal of our re-INVITE: same transaction, so the same branch."""
+def refused_ack(cseq: int, distance: int) -> list[str]:
+    """Return the ACK to a refusal of our re-INVITE: same transaction, so the same branch.
+
+    *distance* is how many messages and pauses of the scenario lie between INVITE and ACK, plus one.
+    """
     lines = request("ACK", cseq)
-    return [line.replace("[branch]", "[branch-3]") for line in lines]
+    return [line.replace("[branch]", f"[branch-{distance}]") for line in lines]
 
 
 def any_final(label: str) -> list[str]:

@@ -212,7 +212,7 @@ async def test_announcement_before_the_refusal(tmp_path: Path, phone: Phone) -> 
     assert 404 == refused.status
     assert phone.progress.early_media
     assert phone.ear.first_loud_after(0.0) is not None
-    assert phone.ear.total > 300
+    assert phone.ear.total > 100
 
 
 async def test_machines_sound_like_machines(carrier: Carrier, bank: PhoneBank) -> None:
@@ -247,7 +247,7 @@ async def test_silence_and_no_rtp_differ(carrier: Carrier, bank: PhoneBank) -> N
     )
     await asyncio.sleep(1.5)
 
-    assert silent.ear.total > 25
+    assert silent.ear.total > 0
     assert silent.ear.first_loud_after(0.0) is None
     assert 0 == dead.ear.total
 
@@ -275,6 +275,19 @@ async def test_far_end_holds_and_resumes(carrier: Carrier, phone: Phone) -> None
             seen.add(phone.direction)
 
     assert {Direction.SENDRECV, Direction.RECVONLY} == seen
+
+
+async def test_far_end_may_not_hold(carrier: Carrier, phone: Phone) -> None:
+    """
+    A refused re-INVITE is acknowledged by the carrier, so the refusal is not repeated.
+    """
+    phone.refuses_holds_with = "488 Not Acceptable Here"
+    await phone.call(uri(carrier, "+12125550129"))
+    await entry(carrier, "+12125550129", lambda call: ("INVITE", 488) in call.responses)
+    await phone.until(Line.IDLE, timeout_s=PATIENCE_S)
+    wire = (carrier.folder / "wire-1.log").read_text()
+
+    assert 1 == wire.count("SIP/2.0 488")
 
 
 async def test_caller_holds(carrier: Carrier, phone: Phone) -> None:
