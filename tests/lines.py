@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from campaigns.model import AttemptState, Disposition, EndedBy, Outcome, Screening, Verdict
-from campaigns.stores import attempts, reservations, sessions
+from campaigns.stores import attempts, reservations, sessions, verdicts
 from campaigns.stores.attempts import DialOrder, Ending, Step
+from campaigns.stores.reservations import ReservedAgent
 from campaigns.stores.verdicts import Finding
+from dialer.supervision import DATABASE_AWAY
 
 if TYPE_CHECKING:
-    from campaigns.stores.database import Pool
+    from campaigns.stores.database import Connection, Pool
+
+T = TypeVar("T")
 
 PERSON = Finding(Verdict.PERSON, Screening.PERSON, 0.9)
 MACHINE = Finding(Verdict.MACHINE, Screening.MACHINE, 0.9)
@@ -55,13 +60,7 @@ class ScriptedLines:
     async def run(self) -> None:
         """Take and run calls until cancelled."""
         while True:
-            async with self.pool.acquire() as connection:
-                orders = await attempts.take_claimed(
-                    connection,
-                    self.process_id,
-                    at=datetime.now(UTC),
-                    limit=self.most_at_once - len(self._up),
-                )
+            orders = await self._persist(self._take)
             for order in orders:
                 self.dialed.append(order)
                 task = asyncio.create_task(self._call(order), name=f"call {order.attempt_id}")
@@ -69,6 +68,27 @@ class ScriptedLines:
                 task.add_done_callback(self._up.discard)
             self.most_up = max(self.most_up, len(self._up))
             await asyncio.sleep(0.01)
+
+    async def _take(self, connection: Connection) -> list[DialOrder]:
+        room = self.most_at_once - len(self._up)
+        return await attempts.take_claimed(
+            connection, self.process_id, at=datetime.now(UTC), limit=room
+        )
+
+    async def _reserve(
+        self,
+        attempt_id: UUID,
+        again: bool,  # noqa: FBT001 - bound by partial
+        connection: Connection,
+    ) -> ReservedAgent | None:
+        return await reservations.reserve_agent(
+            connection,
+            self.process_id,
+            attempt_id,
+            at=datetime.now(UTC),
+            finding=PERSON,
+            again=again,
+        )
 
     async def _call(self, order: DialOrder) -> None:
         plan = self.script(order)
@@ -86,12 +106,11 @@ class ScriptedLines:
             await self._machine(order)
 
     async def _machine(self, order: DialOrder) -> None:
-        from campaigns.stores import verdicts  # noqa: PLC0415 - used by this path only
-
-        async with self.pool.acquire() as connection:
-            await verdicts.record_verdict(
+        await self._persist(
+            lambda connection: verdicts.record_verdict(
                 connection, self.process_id, order.attempt_id, MACHINE, at=datetime.now(UTC)
             )
+        )
         await self._end(order, EndedBy.US)
 
     async def _person(self, order: DialOrder, plan: Plan) -> None:
@@ -99,15 +118,7 @@ class ScriptedLines:
         agent = None
         again = False
         while agent is None and asyncio.get_running_loop().time() < deadline:
-            async with self.pool.acquire() as connection:
-                agent = await reservations.reserve_agent(
-                    connection,
-                    self.process_id,
-                    order.attempt_id,
-                    at=datetime.now(UTC),
-                    finding=PERSON,
-                    again=again,
-                )
+            agent = await self._persist(partial(self._reserve, order.attempt_id, again))
             again = True
             if agent is None:
                 await asyncio.sleep(0.02)
@@ -115,20 +126,23 @@ class ScriptedLines:
             self.abandoned += 1
             await self._end(order, EndedBy.US)
             return
-        async with self.pool.acquire() as connection:
-            await reservations.join(
+        await self._persist(
+            lambda connection: reservations.join(
                 connection, self.process_id, order.attempt_id, at=datetime.now(UTC)
             )
+        )
         self.joined += 1
         await asyncio.sleep(plan.talk_s)
         await self._end(order, EndedBy.THEM)
-        if plan.disposition is None:
+        disposition = plan.disposition
+        if disposition is None:
             return
         await asyncio.sleep(plan.wrap_up_s)
-        async with self.pool.acquire() as connection:
-            await sessions.dispose(
-                connection, order.attempt_id, plan.disposition, at=datetime.now(UTC)
+        await self._persist(
+            lambda connection: sessions.dispose(
+                connection, order.attempt_id, disposition, at=datetime.now(UTC)
             )
+        )
 
     async def _end(self, order: DialOrder, by: EndedBy) -> None:
         ending = Ending(Outcome.ANSWERED, by)
@@ -137,8 +151,18 @@ class ScriptedLines:
         )
 
     async def _step(self, step: Step) -> None:
-        async with self.pool.acquire() as connection:
-            await attempts.advance(connection, self.process_id, [step])
+        await self._persist(
+            lambda connection: attempts.advance(connection, self.process_id, [step])
+        )
+
+    async def _persist(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do a piece of work, again and again while Postgres is away."""
+        while True:
+            try:
+                async with self.pool.acquire() as connection:
+                    return await work(connection)
+            except DATABASE_AWAY:
+                await asyncio.sleep(0.1)
 
 
 @contextlib.asynccontextmanager

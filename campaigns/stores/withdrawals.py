@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from campaigns.stores.database import Connection
 
 
+# How far past its own timers a call must be before nobody can be holding it any more.
+OVERDUE_S = 30.0
+
+
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
     """What a stop took back.
@@ -142,37 +146,78 @@ async def interrupt(
     async with connection.transaction():
         await return_claimed(connection, at=at, reason=reason, process_id=process_id)
         rows = await connection.fetch(
-            """
-            -- Reservations that never joined are forgotten; a joined agent stays on the record.
-            UPDATE live_attempt a
-            SET state = 'ended',
-                outcome = 'interrupted',
-                ended_by = 'us',
-                ended_at = $2,
-                end_reason = $3,
-                disposition = CASE WHEN a.reservation = 'joined'
-                                   THEN COALESCE(a.disposition, 'none') ELSE a.disposition END,
-                agent_session_id = CASE WHEN a.reservation = 'joined' THEN a.agent_session_id END,
-                agent_id = CASE WHEN a.joined_at IS NULL THEN NULL ELSE a.agent_id END,
-                reservation = CASE WHEN a.reservation = 'reserved' THEN 'released'
-                                   ELSE a.reservation END
-            WHERE a.process_id = $1 AND a.state NOT IN ('claimed', 'ended')
-            RETURNING a.id
-            """,
+            "SELECT id FROM live_attempt"
+            " WHERE process_id = $1 AND state NOT IN ('claimed', 'ended') ORDER BY id FOR UPDATE",
             process_id,
-            at,
-            reason,
         )
         ended = [row["id"] for row in rows]
-        await connection.execute(
-            "INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id, detail)"
-            " SELECT e.id, e.attempt_id, 'interrupted', $3, $4, $5"
-            " FROM unnest($1::uuid[], $2::uuid[]) AS e(id, attempt_id)",
-            [new_id() for _ in ended],
-            ended,
-            at,
-            by,
-            {"reason": reason},
-        )
+        await _end_interrupted(connection, ended, at=at, by=by, reason=reason)
         await session_sweeps.lose_process(connection, process_id, at=at, reason=reason)
         return ended
+
+
+async def interrupt_overdue(connection: Connection, *, at: datetime, by: UUID) -> list[UUID]:
+    """End the calls whose line process lives but has lost them; return them.
+
+    A call that rings past its ring timeout, or lasts past its longest duration, by a wide margin is
+    nobody's: the answer to its dial order was lost with the connection that asked for it.
+    """
+    async with connection.transaction():
+        rows = await connection.fetch(
+            """
+            SELECT a.id
+            FROM live_attempt a
+            WHERE CASE WHEN a.state IN ('dialing', 'ringing')
+                       THEN a.dialing_at + make_interval(
+                                secs => (a.timers->>'ring_timeout_s')::float8 + $2)
+                       WHEN a.state NOT IN ('claimed', 'ended')
+                       THEN a.answered_at + make_interval(
+                                secs => (a.timers->>'max_call_s')::float8 + $2)
+                  END < $1
+            ORDER BY a.id
+            FOR UPDATE SKIP LOCKED
+            """,
+            at,
+            OVERDUE_S,
+        )
+        ended = [row["id"] for row in rows]
+        await _end_interrupted(connection, ended, at=at, by=by, reason="lost by its line process")
+        return ended
+
+
+async def _end_interrupted(
+    connection: Connection, attempt_ids: Sequence[UUID], *, at: datetime, by: UUID, reason: str
+) -> None:
+    if not attempt_ids:
+        return
+    await connection.execute(
+        """
+        -- Reservations that never joined are forgotten; a joined agent stays on the record.
+        UPDATE live_attempt a
+        SET state = 'ended',
+            outcome = 'interrupted',
+            ended_by = 'us',
+            ended_at = $2,
+            end_reason = $3,
+            disposition = CASE WHEN a.reservation = 'joined'
+                               THEN COALESCE(a.disposition, 'none') ELSE a.disposition END,
+            agent_session_id = CASE WHEN a.reservation = 'joined' THEN a.agent_session_id END,
+            agent_id = CASE WHEN a.joined_at IS NULL THEN NULL ELSE a.agent_id END,
+            reservation = CASE WHEN a.reservation = 'reserved' THEN 'released'
+                               ELSE a.reservation END
+        WHERE a.id = ANY($1::uuid[])
+        """,
+        list(attempt_ids),
+        at,
+        reason,
+    )
+    await connection.execute(
+        "INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id, detail)"
+        " SELECT e.id, e.attempt_id, 'interrupted', $3, $4, $5"
+        " FROM unnest($1::uuid[], $2::uuid[]) AS e(id, attempt_id)",
+        [new_id() for _ in attempt_ids],
+        list(attempt_ids),
+        at,
+        by,
+        {"reason": reason},
+    )

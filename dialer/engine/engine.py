@@ -221,7 +221,7 @@ class Engine:
 
     async def _sweep_calls(self) -> None:
         async with self._pool.acquire() as connection:
-            await sweeps.calls(connection, now=self._process.clock.now())
+            await sweeps.calls(connection, self._process.id, now=self._process.clock.now())
 
     async def _sweep_the_dead(self) -> None:
         now = self._process.clock.now()

@@ -44,8 +44,8 @@ async def agents(connection: Connection, notifier: Notifier, *, now: datetime) -
         notifier.post(Channel.ENGINE)
 
 
-async def calls(connection: Connection, *, now: datetime) -> None:
-    """Give back claims that nobody dials, and let rested trunks take calls again."""
+async def calls(connection: Connection, process_id: UUID, *, now: datetime) -> None:
+    """Give back claims nobody dials, end calls nobody holds, let rested trunks work again."""
     undialed = await withdrawals.return_claimed(
         connection,
         at=now,
@@ -54,6 +54,9 @@ async def calls(connection: Connection, *, now: datetime) -> None:
     )
     if undialed:
         log.warning("claims_returned", calls=undialed, reason="not dialed in time")
+    lost = await withdrawals.interrupt_overdue(connection, at=now, by=process_id)
+    if lost:
+        log.warning("calls_lost", attempts=[str(attempt) for attempt in lost])
     for trunk in await trunks.resume_due(connection, now=now):
         log.info("trunk_resumed", trunk=trunk)
 

@@ -252,6 +252,23 @@ async def test_a_dead_line_process_leaves_nothing_open(world: World) -> None:
     assert 0 == await world.db.fetchval("SELECT count(*) FROM live_attempt")
 
 
+async def test_a_call_its_line_process_lost_is_ended(world: World) -> None:
+    """
+    A call far past its own timers ends as interrupted; one within them is left alone.
+    """
+    engine = await world.add_process(kind="engine")
+    lost = await world.add_call(state=AttemptState.DIALING, at=NOW)
+    talking = await world.add_call(state=AttemptState.BRIDGED, at=NOW)
+    fresh = await world.add_call(state=AttemptState.RINGING, at=later(40))
+
+    async with world.db.acquire() as connection:
+        ended_calls = await withdrawals.interrupt_overdue(connection, at=later(60), by=engine)
+
+    assert [lost] == ended_calls
+    assert "interrupted" == (await world.call(lost))["outcome"]
+    assert ["bridged", "ringing"] == [(await world.call(c))["state"] for c in (talking, fresh)]
+
+
 async def put_in_call(world: World, session: UUID, call: UUID) -> None:
     """Have the session's agent talk on the call."""
     await world.db.execute(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,22 +12,17 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from campaigns.model import Disposition, Outcome, ProcessKind, Verdict
+from campaigns.model import Disposition, Outcome, Verdict
 from campaigns.stores import campaigns, decisions, ledger, sessions
 from campaigns.stores.attempts import DialOrder
-from dialer.engine.engine import Engine
-from dialer.notify import Channel, Listener, Notifier
-from dialer.processes import Process
-from dialer.supervision import supervised
 from tests.calls import World
+from tests.engines import engine_on, until
 from tests.lines import Plan, ScriptedLines, running
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool
 
 pytest_plugins = ["tests.postgres"]
-
-WITHIN_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -45,40 +39,6 @@ async def world(pool: Pool) -> World:
     await pool.execute("UPDATE campaign SET started_at = clock_timestamp() - interval '1 minute'")
     await pool.execute("UPDATE trunk SET tokens_at = clock_timestamp()")
     return built
-
-
-@contextlib.asynccontextmanager
-async def engine_on(dsn: str, pool: Pool) -> AsyncIterator[Engine]:
-    """Run an engine while the block lasts, and stop it in order."""
-    process = Process(pool, ProcessKind.ENGINE)
-    notifier = Notifier(dsn)
-    engine = Engine(pool, process, notifier)
-    await process.register()
-    async with supervised(signals=()) as supervisor:
-        background = [
-            supervisor.spawn("heartbeat", process.run()),
-            supervisor.spawn("notifier", notifier.run()),
-            supervisor.spawn("listener", Listener(dsn, (Channel.ENGINE,), engine.hear).run()),
-        ]
-        main = supervisor.spawn("engine", engine.run(supervisor))
-        try:
-            yield engine
-        finally:
-            supervisor.stop("test is over")
-            await main
-            for task in background:
-                task.cancel()
-
-
-async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
-    """Wait until *condition* returns something true; fail after a generous time."""
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            while not (found := await condition()):  # noqa: ASYNC110 - rows send no events
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        pytest.fail(f"{what} did not happen within {WITHIN_S:.0f} s")
-    return found
 
 
 async def until_closed(world: World, count: int) -> None:
