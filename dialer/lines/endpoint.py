@@ -92,7 +92,7 @@ class Endpoint:
         """Open the transports and the media clock; raises `UserError` when a port is taken."""
         for transport in (Transport.UDP, Transport.TCP):
             self._open(transport, self.network.sip_port)
-        if self.network.tls_port or self.network.tls_certificate:
+        if self.network.tls_certificate:
             self._open(Transport.TLS, self.network.tls_port)
         self.pj.libStart()
         self.pj.audDevManager().setNullDev()
