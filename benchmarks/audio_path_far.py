@@ -1,8 +1,8 @@
 """The far side of the audio path benchmark: answers every INVITE, talks, and counts what it hears.
 
 One process, plain UDP sockets, nothing of pjsua2: what arrives is judged by somebody else's code.
-All calls share one RTP socket; a stream is known by the port it is sent from. Run by
-``benchmarks.audio_path``, spoken to over stdin (``mark``, ``report``), ended by closing stdin.
+All calls share one RTP socket; a stream is known by the port it is sent from. It serves the
+commands ``mark`` and ``report`` as `benchmarks.children` has it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from benchmarks.children import say
 
 _FRAME_S = 0.02
 _PHASES = 5
@@ -164,7 +166,7 @@ def main() -> None:
     rtp.setblocking(False)  # noqa: FBT003 - the socket module's signature
     rtp.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     far = FarSide(sip, rtp, _speech(int(sys.argv[1])))
-    print(json.dumps({"sip": sip.getsockname()[1]}), flush=True)
+    say(ready=sip.getsockname()[1])
     with selectors.DefaultSelector() as wires:
         for wire, work in ((sip, "sip"), (rtp, "rtp"), (sys.stdin, "stdin")):
             wires.register(wire, selectors.EVENT_READ, work)
@@ -177,18 +179,18 @@ def main() -> None:
                 elif key.data == "rtp":
                     far.hear_rtp()
                 else:
-                    word = sys.stdin.readline().strip()
-                    if not word:
+                    line = sys.stdin.readline()
+                    if not line:
                         return
-                    if word == "mark":
+                    if json.loads(line)["do"] == "mark":
                         for stream in far.streams.values():
                             stream.forget()
                         marked = time.monotonic()
-                        print("{}", flush=True)
+                        say(answer=None)
                     else:
                         seconds = time.monotonic() - marked
                         roles = ("agent", "customer", "screened")
-                        print(json.dumps({r: far.report(r, seconds) for r in roles}), flush=True)
+                        say(answer={role: far.report(role, seconds) for role in roles})
             if time.monotonic() >= due:
                 far.speak(phase)
                 phase = (phase + 1) % _PHASES

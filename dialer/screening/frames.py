@@ -30,6 +30,8 @@ SILENT_DB: Final = -90.0
 _BIN_HZ: Final = RATE / WINDOW
 _LOW, _HIGH = round(125 / _BIN_HZ), round(3500 / _BIN_HZ) + 1
 _SIDE: Final = 2  # bins either side of a peak that belong to it: the main lobe of a Hann window
+# Spectra computed at a time: arrays under 128 KiB are not given back to the system by each free().
+_BLOCK: Final = 120
 _AUDIBLE_DB: Final = -55.0  # below this nothing is looked up in the spectrum
 # ITU-T T.30: CNG 1100 Hz ±38, CED 2100 Hz ±15. ITU-T E.180: 950, 1400 and 1800 Hz ±50, and what
 # ANSI T1.401 makes of them.
@@ -76,9 +78,11 @@ def measure(audio: Floats, present: NDArray[np.bool_]) -> Frames:
     strongest = np.zeros((4, len(level)), np.float32)
     audible = np.flatnonzero(level > _AUDIBLE_DB)
     if audible.size:
-        step, stream = (index[audible] for index in np.nonzero(present))
-        windows = sliding_window_view(audio, WINDOW, axis=1)[:, ::FRAME][stream, step]
-        strongest[:, audible] = _spectral(windows)
+        step, stream = np.nonzero(present)
+        windows = sliding_window_view(audio, WINDOW, axis=1)[:, ::FRAME]
+        for start in range(0, len(audible), _BLOCK):
+            block = audible[start : start + _BLOCK]
+            strongest[:, block] = _spectral(windows[stream[block], step[block]])
     return _recognise(level, *strongest)
 
 

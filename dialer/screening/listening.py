@@ -43,7 +43,10 @@ class AudioSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How well the taps hear, over the life of the process; frames of 20 ms."""
+    """How well the taps hear, over the life of the process; frames of 20 ms.
+
+    Fewer received than expected: the conference clock stood still, and so did the agents' audio.
+    """
 
     attached: int
     pooled: int
@@ -118,8 +121,12 @@ class Tap:
 
     @property
     def frames_expected(self) -> int:
-        """Return how many frames the clock has had time for since the tap was put on."""
-        return int((self._listener.now() - self._began) / FRAME_S)
+        """Return how many frames must have been written since the tap was put on.
+
+        The clock's ticks, less the one until the tap takes effect and what buffers may hold back.
+        """
+        held_back = 1 + self._listener.step_frames
+        return max(0, self._ticks() - held_back)
 
     @property
     def frames_received(self) -> int:
@@ -138,13 +145,16 @@ class Tap:
         recorder.forget()
         return recorder
 
+    def _ticks(self) -> int:
+        return int((self._listener.now() - self._began) / FRAME_S)
+
     def _unwritten(self) -> int:
         return self._unwritten_of(self._recorder) if self._recorder else 0
 
     def _unwritten_of(self, recorder: _Recorder) -> int:
         """Return how many bytes are probably still in buffers."""
         written = recorder.end() - self._start
-        missing = self.frames_expected * _FRAME_BYTES - written
+        missing = self._ticks() * _FRAME_BYTES - written
         return min(max(0, missing), self._listener.largest_buffer) & ~1
 
 
@@ -213,6 +223,11 @@ class Listener:
     def largest_buffer(self) -> int:
         """Return the most bytes a recorder can hold back: two of its steps."""
         return min(2 * self._step, _LARGEST_BUFFER) or _LARGEST_BUFFER
+
+    @property
+    def step_frames(self) -> int:
+        """Return how many frames the build writes at a time, 0 before that is known."""
+        return self._step // _FRAME_BYTES
 
     def learn_step(self, added: int) -> None:
         """Note by how much a file grew: all growth is a multiple of the build's write size."""
