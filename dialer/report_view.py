@@ -30,7 +30,8 @@ def render(report: CampaignReport) -> RenderableType:
         ("Attempts by trunk", report.trunks),
     ):
         if counts:
-            parts += [_counts(title, counts, report.attempts), Text()]
+            # Above the table rather than in it, where a narrow table would fold its title.
+            parts += [Text(title, "italic"), _counts(counts, report.attempts), Text()]
     parts += [_times(report), Text()]
     if report.agents:
         parts += [_agents(report), Text()]
@@ -97,8 +98,8 @@ def _add_abandonment(rows: Table, ledger: Abandonment) -> None:
         )
 
 
-def _counts(title: str, counts: Mapping[str, int], total: int) -> Table:
-    rows = _grid(title)
+def _counts(counts: Mapping[str, int], total: int) -> Table:
+    rows = _grid()
     rows.add_column()
     rows.add_column("calls", justify="right")
     rows.add_column("of attempts", justify="right")
