@@ -7,7 +7,7 @@ repeat of its INVITE. The values are kept as the text of the headers, which is w
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 _COMPACT = {
@@ -39,15 +39,18 @@ def headers(message: str) -> list[tuple[str, str]]:
     return found
 
 
-def _all(found: list[tuple[str, str]], name: str) -> list[str]:
-    return [value for key, value in found if key == name]
+def _by_name(message: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in headers(message):
+        found.setdefault(name, []).append(value)
+    return found
 
 
-def _first(found: list[tuple[str, str]], name: str) -> str:
-    return next((value for key, value in found if key == name), "")
+def _first(found: dict[str, list[str]], name: str) -> str:
+    return found[name][0] if name in found else ""
 
 
-def _cseq(found: list[tuple[str, str]]) -> int:
+def _cseq(found: dict[str, list[str]]) -> int:
     digits = _first(found, "cseq").split(" ", 1)[0]
     return int(digits) if digits.isdigit() else 0
 
@@ -66,7 +69,8 @@ class Dialog:
     """One dialog seen from our side.
 
     `local` and `remote` are whole From/To values with their tags; `target` is where requests go
-    (the far Contact), `via` the top Via of our INVITE, `peer` the socket address we sent it to.
+    (the far Contact). Of our INVITE: `via` is its top Via, `to` its To without tag, `uri` its
+    Request-URI, `invite_routes` its Routes; `peer` is the socket address we sent it to.
     """
 
     call_id: str
@@ -76,13 +80,16 @@ class Dialog:
     cseq: int
     transport: str
     via: str = ""
+    to: str = ""
+    uri: str = ""
     peer: str = ""
     routes: list[str] = field(default_factory=list)
+    invite_routes: list[str] = field(default_factory=list)
 
     @classmethod
     def from_invite(cls, message: str, *, transport: str, peer: str) -> Self:
         """Return the half-made dialog of an INVITE we sent."""
-        found = headers(message)
+        found = _by_name(message)
         return cls(
             call_id=_first(found, "call-id"),
             local=_first(found, "from"),
@@ -91,25 +98,28 @@ class Dialog:
             cseq=_cseq(found),
             transport=transport,
             via=_first(found, "via"),
+            to=_first(found, "to"),
+            uri=message.split(" ", 2)[1],
             peer=peer,
-            routes=_routes(_all(found, "route")),
+            routes=_routes(found.get("route", [])),
+            invite_routes=_routes(found.get("route", [])),
         )
 
     def ringing(self, message: str) -> Dialog:
-        """Return the dialog after a provisional answer: which INVITE a CANCEL has to repeat.
+        """Return the early dialog of a provisional answer, and which INVITE a CANCEL repeats.
 
         A challenged INVITE was sent twice, with another branch and CSeq; the answer names the one
         that counts. What the far side added to our Via (received, rport) is taken off again.
         """
-        found = headers(message)
+        found = _by_name(message)
         via = re.sub(r";\s*received=[^;]*", "", _first(found, "via"))
         via = re.sub(r";\s*rport=\d+", ";rport", via)
-        return replace(self, via=via or self.via, cseq=_cseq(found) or self.cseq)
+        return replace(self.answered(message), via=via or self.via)
 
     def answered(self, message: str) -> Dialog:
         """Return the dialog after the far side's 2xx to our INVITE (RFC 3261 §12.1.2)."""
-        found = headers(message)
-        recorded = _routes(_all(found, "record-route"))
+        found = _by_name(message)
+        recorded = _routes(found.get("record-route", []))
         return replace(
             self,
             remote=_first(found, "to") or self.remote,
@@ -121,7 +131,7 @@ class Dialog:
     @classmethod
     def from_incoming(cls, invite: str, answer: str, *, transport: str, peer: str) -> Self:
         """Return the dialog of an INVITE we answered with *answer* (RFC 3261 §12.1.1)."""
-        asked, said = headers(invite), headers(answer)
+        asked, said = _by_name(invite), _by_name(answer)
         return cls(
             call_id=_first(asked, "call-id"),
             local=_first(said, "to"),
@@ -130,14 +140,18 @@ class Dialog:
             cseq=0,
             transport=transport,
             peer=peer,
-            routes=_routes(_all(asked, "record-route")),
+            routes=_routes(asked.get("record-route", [])),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the dialog as JSON for the `leg` row."""
-        return asdict(self)
+        # asdict() copies every value deeply, for each call: these are text, numbers and one list.
+        return {name: getattr(self, name) for name in _FIELDS}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
         """Return the dialog stored in a `leg` row."""
         return cls(**stored)
+
+
+_FIELDS = tuple(part.name for part in fields(Dialog))

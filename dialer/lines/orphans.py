@@ -12,7 +12,7 @@ import hashlib
 import re
 import secrets
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,7 +52,13 @@ def bye(dialog: Dialog, *, sent_by: str, authorization: str = "", cseq: int | No
 
 def cancel(dialog: Dialog) -> str:
     """Return the CANCEL of *dialog*'s INVITE: same Via, To without tag, same CSeq number."""
-    return _request("CANCEL", dialog, via=dialog.via, cseq=dialog.cseq)
+    asked = replace(
+        dialog,
+        remote=dialog.to or dialog.remote,
+        target=dialog.uri or dialog.target,
+        routes=dialog.invite_routes,
+    )
+    return _request("CANCEL", asked, via=dialog.via, cseq=dialog.cseq)
 
 
 def _branch() -> str:
@@ -78,13 +84,20 @@ def _request(method: str, dialog: Dialog, *, via: str, cseq: int, extra: str = "
 
 
 async def end(dialog: Dialog, *, answered: bool, credentials: Credentials | None = None) -> int:
-    """End an orphaned dialog; return the final status, or 0 when nobody answered in time."""
+    """End an orphaned dialog; return the final status, or 0 when nobody answered in time.
+
+    A ringing leg may have been answered after its process died, and a CANCEL is too late then
+    without saying so (RFC 3261 §9.2): the early dialog gets its BYE as well (§15).
+    """
+    cancelled = 0
     if not answered:
-        return await _exchange(dialog, lambda _: cancel(dialog))
+        cancelled = await _exchange(dialog, lambda _: cancel(dialog))
+        if "tag=" not in dialog.remote:
+            return cancelled
     status = await _exchange(dialog, lambda sent_by: bye(dialog, sent_by=sent_by))
     if status in _CHALLENGES and credentials is not None:
-        return await _with_digest(dialog, credentials)
-    return status
+        status = await _with_digest(dialog, credentials)
+    return cancelled or status
 
 
 async def _with_digest(dialog: Dialog, credentials: Credentials) -> int:

@@ -74,6 +74,20 @@ def test_cancel_of_a_challenged_call_repeats_the_second_invite() -> None:
 
     assert ("via", "SIP/2.0/UDP 192.0.2.9:5062;rport;branch=z9hG4bKsecond") in found
     assert ("cseq", "42 CANCEL") in found
+    assert ("to", "<sip:+12025550101@192.0.2.1>") in found
+
+
+def test_bye_of_an_early_dialog_has_its_tag() -> None:
+    """A call answered after its process died is reached by the tag its ringing named (§15)."""
+    ringing = (
+        "SIP/2.0 180 Ringing\r\nTo: <sip:+12025550101@192.0.2.1>;tag=early\r\n"
+        "Contact: <sip:far@192.0.2.7>\r\nCSeq: 41 INVITE\r\nContent-Length: 0\r\n\r\n"
+    )
+    dialog = Dialog.from_invite(INVITE, transport="udp", peer="192.0.2.1:5060").ringing(ringing)
+    message = orphans.bye(dialog, sent_by="192.0.2.50:9999")
+
+    assert message.startswith("BYE sip:far@192.0.2.7 SIP/2.0")
+    assert ("to", "<sip:+12025550101@192.0.2.1>;tag=early") in headers(message)
 
 
 def test_dialog_survives_its_row() -> None:
