@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pjsua2 as pj
@@ -12,7 +13,7 @@ import structlog
 
 from campaigns.model import Transport, TrunkKind
 from campaigns.rules.dialable_numbers import dial_string, refuse_dialed
-from campaigns.trunks import Srtp
+from campaigns.trunks import Srtp, TrunkSettings
 
 if TYPE_CHECKING:
     from campaigns.stores.trunks import TrunkRow
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 FORBIDDEN = 403
+# What an offer without a=ptime means (RFC 3551 §4.5).
+DEFAULT_PTIME_MS = 20
 _MIN_SESSION_S = 90
 # What an unknown INVITE is offered to: source "ip:port", whole message, PJSIP's call id.
 Incoming = Callable[["Account", pj.OnIncomingCallParam], bool]
@@ -28,7 +31,10 @@ Incoming = Callable[["Account", pj.OnIncomingCallParam], bool]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one call goes: account, request URI, From URI and extra headers."""
+    """Where one call goes: account, request URI, From URI, extra headers and limits of the offer.
+
+    `codecs` empty leaves the offer as PJSIP makes it.
+    """
 
     account: Account
     uri: str
@@ -46,8 +52,9 @@ class Refused(Exception):
 class Account(pj.Account):
     """An account that refuses incoming calls unless somebody claims them."""
 
-    def __init__(self, incoming: Incoming | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, incoming: Incoming | None = None) -> None:
         super().__init__()
+        self.endpoint = endpoint
         self._incoming = incoming
         self._refused: list[pj.Call] = []
 
@@ -75,8 +82,9 @@ def _common(config: pj.AccountConfig, endpoint: Endpoint) -> None:
     rtp.boundAddress = network.bind_address
     if network.public_address:
         rtp.publicAddress = network.public_address
+    # Told one of the two, PJSIP does not ask a name server for this host's addresses at every call.
     config.mediaConfig.ipv6Use = (
-        pj.PJSUA_IPV6_ENABLED if network.is_ipv6 else pj.PJSUA_IPV6_DISABLED
+        pj.PJSUA_IPV6_ENABLED_USE_IPV6_ONLY if network.is_ipv6 else pj.PJSUA_IPV6_DISABLED
     )
     config.natConfig.contactRewriteUse = 0
     config.natConfig.viaRewriteUse = 0
@@ -95,7 +103,7 @@ def local_account(endpoint: Endpoint, incoming: Incoming) -> Account:
     config.callConfig.timerMinSESec = _MIN_SESSION_S
     config.callConfig.timerSessExpiresSec = 1800
     _common(config, endpoint)
-    account = Account(incoming)
+    account = Account(endpoint, incoming)
     account.create(config, True)  # noqa: FBT003 - pjsua2 takes it by position
     return account
 
@@ -103,6 +111,7 @@ def local_account(endpoint: Endpoint, incoming: Incoming) -> Account:
 def trunk_account(trunk: TrunkRow, endpoint: Endpoint, incoming: Incoming) -> Account:
     """Return a trunk's account; it registers if the trunk asks for it."""
     settings = trunk.settings
+    endpoint.allow(codec.value for codec in settings.codecs)
     config = pj.AccountConfig()
     user = trunk.username or settings.from_user or "overdial"
     host = _bracketed(trunk.host)
@@ -132,7 +141,7 @@ def trunk_account(trunk: TrunkRow, endpoint: Endpoint, incoming: Incoming) -> Ac
         config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
     config.natConfig.udpKaIntervalSec = settings.keep_alive_s
     _common(config, endpoint)
-    account = Account(incoming)
+    account = Account(endpoint, incoming)
     account.create(config)
     return account
 
@@ -166,11 +175,19 @@ def route(trunk: TrunkRow, account: Account, number: str, caller_id: str) -> Rou
         local_uri=f"{shown}<sip:{settings.from_user or caller_id}@{domain}>",
         headers=headers,
         transport=trunk.transport.value,
-        codecs=tuple(codec.value for codec in settings.codecs),
+        codecs=_codecs(settings, account.endpoint),
         ptime_ms=settings.ptime_ms,
     )
 
 
+def _codecs(settings: TrunkSettings, endpoint: Endpoint) -> tuple[str, ...]:
+    """Return what the offer has to be limited to; nothing where PJSIP offers just that anyway."""
+    wanted = tuple(codec.value for codec in settings.codecs)
+    is_default = wanted == endpoint.codecs and settings.ptime_ms == DEFAULT_PTIME_MS
+    return () if is_default else wanted
+
+
+@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Say whether *host* is an address of this machine's loopback; a name never is."""
     try:

@@ -21,7 +21,7 @@ from campaigns.errors import UserError
 from campaigns.model import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # How long the loop sleeps between polls: an answer waits at most this long to be noticed.
 POLL_S = 0.002
@@ -29,8 +29,8 @@ IDLE_POLL_S = 0.005
 # One turn handles at most this many events before other tasks get their turn.
 _EVENTS_PER_TURN = 64
 CLOCK_RATE_HZ = 8000
-# G.711 first: it is what carriers speak. What is not named is not offered.
-_CODEC_PRIORITY = {"PCMU": 255, "PCMA": 254, "G722": 140, "opus": 130, "GSM": 120}
+# What every offer holds, in this order: what carriers and phones speak.
+G711 = ("PCMU", "PCMA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Endpoint:
 
     def __init__(self, network: Network, *, wanted_calls: int = 1000) -> None:
         self.network = network
+        self.codecs: tuple[str, ...] = G711
         _raise_file_limit()
         self._transports: dict[Transport, int] = {}
         self._polling: asyncio.Task[None] | None = None
@@ -96,9 +97,7 @@ class Endpoint:
             self._open(Transport.TLS, self.network.tls_port)
         self.pj.libStart()
         self.pj.audDevManager().setNullDev()
-        for codec in self.pj.codecEnum2():
-            name = codec.codecId.split("/")[0]
-            self.pj.codecSetPriority(codec.codecId, _CODEC_PRIORITY.get(name, 0))
+        self._set_codecs()
 
     def _open(self, transport: Transport, port: int) -> None:
         config = pj.TransportConfig()
@@ -122,6 +121,23 @@ class Endpoint:
                 f"SIP port {port}/{transport} on {self.network.bind_address} cannot be opened "
                 f"({error.reason}): choose another DIALER_SIP_PORT or stop what uses it."
             ) from None
+
+    def allow(self, codecs: Iterable[str]) -> None:
+        """Let calls be offered and answered with *codecs* (encoding names), after those so far.
+
+        PJSIP has one list for all calls. An offer that has to be shorter than the list is made
+        anew for each call (`offer.restrict`), which is dear: the list holds what trunks ask for.
+        """
+        new = [codec for codec in codecs if codec not in self.codecs]
+        if new:
+            self.codecs = (*self.codecs, *new)
+            self._set_codecs()
+
+    def _set_codecs(self) -> None:
+        for codec in self.pj.codecEnum2():
+            name = codec.codecId.split("/")[0]
+            place = self.codecs.index(name) if name in self.codecs else None
+            self.pj.codecSetPriority(codec.codecId, 0 if place is None else 255 - place)
 
     def ensure_tls(self) -> None:
         """Open a TLS transport on any port if there is none yet: a TLS trunk needs one to call."""
