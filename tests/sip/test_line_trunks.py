@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from siplab.carrier import Carrier, Credentials, Pace, Transport
 
+from campaigns.model import AgentState
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -75,6 +77,6 @@ async def test_agent_behind_a_telephone_number_and_an_extension(
         pbx = await lab.second_trunk(int(phones["agent1"].uri.rpartition(":")[2]))
         at_work = await lab.agent("agent1", ready=False, phone_kind="extension", phone_trunk_id=pbx)
 
-        assert await lab.until_agent(at_home, "paused")
-        assert await lab.until_agent(at_work, "paused")
+        assert await lab.until_agent(at_home, AgentState.PAUSED)
+        assert await lab.until_agent(at_work, AgentState.PAUSED)
         assert phones["agent1"].is_up
