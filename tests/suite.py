@@ -1,7 +1,7 @@
 """The whole suite in one command: what can share the machine in parallel, then what needs it alone.
 
-Calls over real wires and processes that get killed spend most of their time waiting, but compete
-for processor time with everything else, so they run two at a time once the rest is done. `python -m tests.suite` passes its
+Calls over real wires and processes that get killed mostly wait, but compete for processor time with
+everything else, so they run two at a time once the rest is done. `python -m tests.suite` passes its
 arguments to pytest; with a path among them it is pytest and nothing more.
 """
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siplab.carrier import Carrier, Credentials, Pace, Transport
-
 from campaigns.model import AgentState
+from siplab.carrier import Carrier, Credentials, Pace, Transport
 
 if TYPE_CHECKING:
     from pathlib import Path
