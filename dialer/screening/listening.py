@@ -123,10 +123,12 @@ class Tap:
     def frames_expected(self) -> int:
         """Return how many frames must have been written since the tap was put on.
 
-        The clock's ticks, less the one until the tap takes effect and what buffers may hold back.
+        The clock's ticks, less the one until the tap takes effect and what buffers may hold back;
+        at least what was written, so that no tap makes up for what another has missed.
         """
-        held_back = 1 + self._listener.step_frames
-        return max(0, self._ticks() - held_back)
+        # The clock first: what is written in between is no shortage.
+        due = self._ticks() - 1 - self._listener.step_frames
+        return max(self.frames_received, due)
 
     @property
     def frames_received(self) -> int:
