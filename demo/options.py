@@ -28,11 +28,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Tempo:
-    """Times in seconds of one demo; talks are short so that many fit into a few minutes.
-
-    The shortest talk is 0.4 of the mean, and must outlast the longest greeting: who hangs up in
-    the middle of their own hello would count as abandoned, as unknown ends of greetings do.
-    """
+    """Times in seconds of one demo: so short that many calls fit into a few minutes."""
 
     pace: Pace
     ring_timeout_s: float
@@ -44,16 +40,16 @@ class Tempo:
 
 
 _USUAL = Tempo(
-    pace=Pace(ring=4.0, talk=9.0, voicemail=30.0, silence=12.0),
+    pace=Pace(ring=2.0, talk=5.0, voicemail=10.0, silence=8.0),
     ring_timeout_s=18.0,
-    wrap_up_s=1.5,
-    busy_again_s=30.0,
+    wrap_up_s=1.0,
+    busy_again_s=20.0,
     look_every_s=0.5,
     leads=300,
     minutes=8.0,
 )
 _FAST = Tempo(
-    pace=Pace(ring=1.5, talk=9.0, voicemail=20.0, silence=8.0),
+    pace=Pace(ring=1.5, talk=6.0, voicemail=12.0, silence=8.0),
     # The profile allows no less than its minimum ring of 15 s and a second for the network.
     ring_timeout_s=15.0,
     wrap_up_s=1.0,

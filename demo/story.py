@@ -197,7 +197,7 @@ async def _prepare(stage: Stage) -> None:
     await shell.run(
         "trunk", "add", TRUNK, "--kind", "lab", "--host", "127.0.0.1",
         "--port", str(stage.carrier.port), "--caller-id", CALLER_ID,
-        "--channels", str(channels), "--calls-per-second", str(max(5, options.agents)),
+        "--channels", str(channels), "--calls-per-second", str(2 * options.agents),
     )  # fmt: skip
     regions = [word for region in people.REGIONS for word in ("--region", region)]
     await shell.run(
