@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from campaigns.model import AgentState, Disposition, EndedBy, Outcome
+from campaigns.model import AgentState, Disposition, EndedBy, Outcome, PhoneKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class AgentView:
     name: str
     display_name: str
     campaigns: tuple[str, ...]
+    phone_kind: PhoneKind = PhoneKind.SIP_URI
     session_id: UUID | None = None
     state: AgentState = AgentState.OFFLINE
     since: datetime | None = None
@@ -104,6 +105,7 @@ def state_message(view: AgentView) -> dict[str, Any]:
         "agent": view.name,
         "display_name": view.display_name,
         "campaigns": list(view.campaigns),
+        "phone": view.phone_kind.value,
         "logged_in": view.session_id is not None,
         "state": view.state.value,
         "since": _time(view.since),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from campaigns.model import AgentState, Disposition, EndedBy, Outcome
+from campaigns.model import AgentState, Disposition, EndedBy, Outcome, PhoneKind
 from dialer.api.screen import AgentView, Call
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ NOTES_SHOWN = 5
 
 # A call belongs on the screen from the moment the agent is held for it: audio comes later.
 _VIEWS = """
-SELECT clock_timestamp() AS at, a.id AS agent_id, a.name, a.display_name,
+SELECT clock_timestamp() AS at, a.id AS agent_id, a.name, a.display_name, a.phone_kind,
        ARRAY(SELECT c.name
              FROM agent_campaign ac
              JOIN campaign c ON c.id = ac.campaign_id
@@ -58,6 +58,7 @@ def _view(row: asyncpg.Record) -> AgentView:
         name=row["name"],
         display_name=row["display_name"] or row["name"],
         campaigns=tuple(row["campaigns"]),
+        phone_kind=PhoneKind(row["phone_kind"]),
         session_id=row["session_id"],
         state=AgentState(row["state"] or AgentState.OFFLINE),
         since=row["state_since"],

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 from campaigns.errors import UserError
-from campaigns.model import AgentState, Disposition
+from campaigns.model import AgentState, Disposition, PhoneKind
 from dialer.api.messages import Close
 from dialer.api.socket import PATH
 from dialer.supervision import Backoff
@@ -43,6 +43,7 @@ class Standing:
     agent: str
     display_name: str
     campaigns: tuple[str, ...]
+    calls_in: bool
     logged_in: bool
     state: AgentState
     since: float | None
@@ -199,6 +200,7 @@ def _standing(message: Mapping[str, Any]) -> Standing:
         agent=message["agent"],
         display_name=message["display_name"],
         campaigns=tuple(message["campaigns"]),
+        calls_in=message.get("phone") == PhoneKind.CALL_IN,
         logged_in=message["logged_in"],
         state=AgentState(message["state"]),
         since=local(message["since"]),

@@ -152,6 +152,8 @@ def _state_line(standing: Standing | None, *, connected: bool) -> Text:
     word = standing.state.value.replace("_", "-")
     if standing.state is AgentState.OFFLINE and standing.logged_in:
         word = "your phone is being called" if standing.reason is None else "your phone is away"
+        if standing.calls_in:
+            word = "call in and enter your PIN"
     elif standing.state is AgentState.OFFLINE:
         word = "logged out"
     line.append(f" {word.upper()} ", _STYLES[standing.state])

@@ -356,3 +356,56 @@ def test_reader_that_leaves_early(tmp_path: Path, dsn: str) -> None:
 
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+# Lists -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("nul.csv", b"name,phone\nAnn,+1415\x005550123\n", "NUL"),
+        ("header.csv", b"name,phone\n", "no row below it"),
+        ("words.csv", b"name,city\nAnn,Oakland\n", "looks like telephone numbers"),
+        ("national.csv", b"name,phone\nAnn,4155550123\n", "--country"),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "picture.csv"),
+    ],
+)
+def test_file_that_is_no_list(
+    shell: Shell, tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    """
+    A file that cannot be a list is refused with the reason, and nothing is written.
+    """
+    shell.ok("campaign", "create", "C", "--seller", "S", "--profile", "lab", "--region", "US")
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    assert_one_sentence(shell("leads", "import", str(path), "--campaign", "C"), sentence)
+    assert [] == shell.ok("leads", "lists", "--json").json
+    assert [name] == [left.name for left in tmp_path.iterdir() if left.suffix == ".csv"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--map", "phone"),
+        ("--map", "telephone=phone"),
+        ("--map", "phone=nowhere"),
+        ("--country", "Atlantis"),
+        ("--campaign", "Nowhere"),
+        ("--rejects", "no/such/folder/rejects.csv"),
+    ],
+)
+def test_impossible_import(shell: Shell, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """
+    A mapping, country, campaign or rejects file that cannot be is a sentence; nothing is written.
+    """
+    shell.ok("campaign", "create", "C", "--seller", "S", "--profile", "lab", "--region", "US")
+    path = tmp_path / "leads.csv"
+    path.write_text("name,phone\nAnn,+14155550123\n", encoding="utf-8")
+    campaign = () if "--campaign" in words else ("--campaign", "C")
+
+    assert_one_sentence(shell("leads", "import", str(path), *campaign, *words))
+    assert [] == shell.ok("leads", "lists", "--json").json
