@@ -59,7 +59,7 @@ def print_json(value: object) -> None:
 
 
 def cell(value: object) -> str:
-    """Return a value as a table shows it: nothing for None, local time to the second."""
+    """Return a value as a table shows it: nothing for None, local time to the second, JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -68,6 +68,8 @@ def cell(value: object) -> str:
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Mapping):
+        return json.dumps(plain(value), ensure_ascii=False) if value else ""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(cell(item) for item in value)
     return str(value)
