@@ -29,7 +29,8 @@ async def run_engine(config: Config) -> None:
     if config.database_url is None:
         raise UserError("An engine needs DIALER_DATABASE_URL.")
     logs.configure(level=config.log, log_format=config.log_format)
-    pool = await database.open_pool(config.database_url, size=POOL_SIZE)
+    # Compiling a plan takes longer than any of the engine's statements runs.
+    pool = await database.open_pool(config.database_url, size=POOL_SIZE, settings={"jit": "off"})
     try:
         await _serve(config.database_url, pool)
     finally:

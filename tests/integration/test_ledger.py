@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from campaigns.model import AttemptState
 from campaigns.rules.profiles import WindowKind
 from campaigns.stores import closings, ledger
 from campaigns.stores.ledger import LedgerWindow, Span
-from tests.calls import NOW, World, later
+from tests.calls import NOW, World, explain, later
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool
@@ -174,6 +175,45 @@ async def test_a_day_begins_at_local_midnight(world: World) -> None:
     await close(world, NOW)
     assert [(2, 0)] == await totals(world)
     assert [(0, 0)] == await totals(world, NOW + timedelta(days=1))
+
+
+async def test_the_current_hour_is_read_from_its_index(world: World) -> None:
+    """
+    With a hundred thousand attempts behind it, the ledger still reads only what is not closed.
+    """
+    call = await world.add_call(state=AttemptState.ENDED, outcome="busy", ended_at=NOW)
+    lease = await world.add_lease()
+    async with world.db.acquire() as connection:
+        await closings.close_ended(connection, lease, at=NOW)
+        columns = await connection.fetchval(
+            "SELECT string_agg(column_name, ', ' ORDER BY ordinal_position)"
+            " FROM information_schema.columns WHERE table_name = 'attempt'"
+        )
+        values = (
+            columns.replace("answered_by_person", "true")
+            .replace("answered_at", "$2::timestamptz - n * interval '1 second'")
+            .replace("claimed_at", "$2::timestamptz - n * interval '1 second'", 1)
+            .replace("lead_id", "gen_random_uuid()")
+            .replace("dialed_number", "n::text")
+        )
+        values = values.replace("id,", "gen_random_uuid(),", 1)
+        await connection.execute(
+            f"INSERT INTO attempt ({columns}) SELECT {values}"  # noqa: S608 - the table's own names
+            " FROM attempt CROSS JOIN generate_series(1, 100000) AS n WHERE id = $1",
+            call,
+            NOW,
+        )
+        await connection.execute("UPDATE campaign SET started_at = $1", NOW - timedelta(hours=30))
+        await ledger.close_hours(connection, world.campaign_id, now=NOW)
+        await connection.execute("ANALYZE attempt")
+        start = NOW - timedelta(hours=30)
+        plan = await explain(
+            connection, ledger.COUNTS, world.campaign_id, [start], [start], timedelta(minutes=15)
+        )
+
+    touched = [int(rows) for rows in re.findall(r"Rows Removed by Filter: (\d+)", plan)]
+    assert sum(touched) < 2000
+    assert [(100_000, 0)] == await totals(world, NOW + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(
