@@ -33,7 +33,8 @@ class Program:
 
     def __init__(self, folder: Path) -> None:
         """Prepare a run in *folder*, which is made if need be."""
-        self.folder = folder
+        # The program runs inside it, where a relative path would mean another place.
+        self.folder = folder.absolute()
         self._process: asyncio.subprocess.Process | None = None
 
     @property

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,11 +47,11 @@ async def running(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
                 await process.wait()
 
 
-async def ready(process: asyncio.subprocess.Process) -> dict[str, int]:
+async def ready(process: asyncio.subprocess.Process) -> dict[str, Any]:
     """Return the line a command prints when it is ready."""
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE_S):
-        answer: dict[str, int] = json.loads(await process.stdout.readline())
+        answer: dict[str, Any] = json.loads(await process.stdout.readline())
     return answer
 
 
@@ -78,6 +79,20 @@ async def test_carrier_as_a_program(tmp_path: Path) -> None:
     await until_gone(started["pid"])
     code, output, _ = await run("books", str(tmp_path))
     assert (0, "+12125550145") == (code, json.loads(output)["dialed"])
+
+
+async def test_carrier_in_a_folder_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A relative folder is one of the working folder, not one inside itself.
+    """
+    monkeypatch.chdir(tmp_path)
+    async with running("carrier", "--folder", "lab") as command:
+        started = await ready(command)
+
+    assert (tmp_path / "lab" / "wire-1.log").exists()
+    assert str(tmp_path / "lab") == started["folder"]
 
 
 async def test_phones_on_a_taken_port(tmp_path: Path) -> None:
