@@ -95,8 +95,8 @@ async def test_postgres_is_killed_in_mid_campaign(folder: Path) -> None:
         assert 0 == await pool.fetchval("SELECT count(*) FROM live_attempt")
         assert 0 == await pool.fetchval("SELECT count(*) FROM lead WHERE state = 'in_call'")
         said = Counter(event["event"] for event in events)
-        assert said["database_lost"] >= 1
+        # A statement that was answered just before the crash may be heard of just after it.
+        assert said["database_lost"] in {1, 2}
         assert said["database_lost"] == said["database_back"]
-        assert said["database_lost"] <= 3
     finally:
         await pool.close()
