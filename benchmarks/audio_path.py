@@ -23,6 +23,7 @@ _ANSWER_WITHIN_S = 120.0
 TARGETS = {
     "recorder_load60_agents_delivered": at_least(0.999),
     "recorder_load60_agents_delivered_worst": at_least(0.999),
+    "recorder_load60_agents_on_time": at_least(0.999),
     "recorder_load60_frames_analysed": at_least(0.999),
     "recorder_load60_analysis_ms": at_most(3.0),
 }

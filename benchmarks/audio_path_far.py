@@ -22,6 +22,7 @@ from benchmarks.children import say
 
 _FRAME_S = 0.02
 _PHASES = 5
+_PATIENCE_S = 0.06  # what a phone's jitter buffer bridges; a frame after it comes for nothing
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python's socket module does not name it
 _TIMESPEC = struct.Struct("@qq")
 _RTP = struct.Struct("!BBHII")
@@ -41,13 +42,14 @@ class Stream:
     first_at: float = 0.0
     last_at: float = 0.0
     longest_gap_s: float = 0.0
+    late: float = 0.0
     missing: int = 0
     last_sequence: int | None = None
 
     def forget(self) -> None:
         """Start to count anew."""
         self.frames = self.silent = self.missing = 0
-        self.first_at = self.last_at = self.longest_gap_s = 0.0
+        self.first_at = self.last_at = self.longest_gap_s = self.late = 0.0
 
 
 @dataclass(slots=True)
@@ -122,7 +124,9 @@ class FarSide:
                 stream.missing += step - 1 if 1 < step < 1000 else 0
             stream.last_sequence = sequence
             if stream.frames:
-                stream.longest_gap_s = max(stream.longest_gap_s, at - stream.last_at)
+                gap_s = at - stream.last_at
+                stream.longest_gap_s = max(stream.longest_gap_s, gap_s)
+                stream.late += max(0.0, gap_s - _PATIENCE_S) / _FRAME_S
             else:
                 stream.first_at = at
             stream.last_at = at
@@ -152,6 +156,9 @@ class FarSide:
         return {
             "streams": len(streams),
             "delivered": float(np.mean(delivered)) if delivered else 0.0,
+            "on_time": 1 - sum(s.late for s in streams) * _FRAME_S / seconds / len(streams)
+            if streams
+            else 0.0,
             "delivered_worst": min(delivered, default=0.0),
             "silent": sum(stream.silent for stream in streams)
             / max(1, sum(stream.frames for stream in streams)),

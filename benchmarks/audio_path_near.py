@@ -217,6 +217,7 @@ async def _measure(run: Run, far: Child) -> dict[str, float]:
     return {
         "agents_delivered": heard["agent"]["delivered"],
         "agents_delivered_worst": heard["agent"]["delivered_worst"],
+        "agents_on_time": heard["agent"]["on_time"],
         "agents_silent": heard["agent"]["silent"],
         "agents_longest_gap_ms": heard["agent"]["longest_gap_ms"],
         "screened_delivered": heard["screened"]["delivered"],

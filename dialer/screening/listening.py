@@ -59,14 +59,21 @@ class _Recorder:
     """One recorder of PJSIP and the file it writes."""
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("screening", os.MFD_CLOEXEC)
-        os.fchmod(self.fd, 0o600)
-        self.media = pj.AudioMediaRecorder()
-        # PJSIP opens files by name and insists on the suffix: a link to the nameless file.
-        with tempfile.TemporaryDirectory(prefix="overdial-") as folder:
-            link = Path(folder) / "tap.wav"
-            link.symlink_to(f"/proc/self/fd/{self.fd}")
-            self.media.createRecorder(str(link))
+        try:
+            self.fd = os.memfd_create("screening", os.MFD_CLOEXEC)
+        except OSError as error:
+            raise pj.Error(0, "no file for a tap", error.strerror, "", 0) from error
+        try:
+            os.fchmod(self.fd, 0o600)
+            self.media = pj.AudioMediaRecorder()
+            # PJSIP opens files by name and insists on the suffix: a link to the nameless file.
+            with tempfile.TemporaryDirectory(prefix="overdial-") as folder:
+                link = Path(folder) / "tap.wav"
+                link.symlink_to(f"/proc/self/fd/{self.fd}")
+                self.media.createRecorder(str(link))
+        except (pj.Error, OSError) as error:
+            os.close(self.fd)
+            raise pj.Error(0, "no recorder for a tap", str(error), "", 0) from error
         self.idle_since = -math.inf
         self.stale = 0  # bytes of the call before that are still in the recorder's buffer
         self._forgotten = _HEADER
@@ -102,11 +109,13 @@ class Tap:
         while len(part) == _READ_AT_ONCE:
             part = os.pread(self._recorder.fd, _READ_AT_ONCE, self._at + len(heard))
             heard += part
-        heard = heard[: len(heard) & ~1]
+        if len(heard) & 1:
+            heard = heard[:-1]
         if self._has_heard:
             # Not the first time: stdio's first block is shorter by the header.
             self._listener.learn_step(len(heard))
-        self._has_heard = self._has_heard or bool(heard)
+        elif heard:
+            self._has_heard = True
         self._at += len(heard)
         if self._skip:
             skipped = min(self._skip, len(heard))
@@ -123,11 +132,11 @@ class Tap:
     def frames_expected(self) -> int:
         """Return how many frames must have been written since the tap was put on.
 
-        The clock's ticks, less the one until the tap takes effect and what buffers may hold back;
-        at least what was written, so that no tap makes up for what another has missed.
+        The clock's ticks, less the one until the tap takes effect, the one under way and what
+        buffers may hold back; at least what was written, so that no tap makes up for another.
         """
         # The clock first: what is written in between is no shortage.
-        due = self._ticks() - 1 - self._listener.step_frames
+        due = self._ticks() - 2 - self._listener.step_frames
         return max(self.frames_received, due)
 
     @property
@@ -179,7 +188,7 @@ class Listener:
     def attach(self, source: AudioSource) -> Tap:
         """Put a tap on a call's audio; it hears from the next 20 ms on.
 
-        Raises `pjsua2.Error` if PJSIP has no recorder left; the call is then joined unheard.
+        Raises `pjsua2.Error` if no recorder or file is left; the call is then joined unheard.
         """
         recorder = self._take()
         tap = Tap(recorder, source, self)
@@ -233,7 +242,8 @@ class Listener:
 
     def learn_step(self, added: int) -> None:
         """Note by how much a file grew: all growth is a multiple of the build's write size."""
-        self._step = math.gcd(self._step, added)
+        if not self._step or added % self._step:
+            self._step = math.gcd(self._step, added)
 
     def _take(self) -> _Recorder:
         ready = self.now() - self._REST_S
