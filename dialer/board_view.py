@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -57,7 +58,8 @@ def render(board: BoardSnapshot, *, now: datetime | None = None) -> RenderableTy
         _beside(_agents(board), _lines(board)),
         _ledger(board),
         _pacing(board),
-        _beside(_outcomes(board), _leads(board)),
+        # As many beside each other as the terminal is wide.
+        Columns([_outcomes(board), _answered(board), _leads(board)], padding=(0, 0), expand=True),
     )
 
 
@@ -238,18 +240,22 @@ def _outcomes(board: BoardSnapshot) -> Panel:
     rows = Table.grid(padding=(0, 2))
     rows.add_column()
     rows.add_column(justify="right")
-    rows.add_column()
+    rows.add_column(justify="right")
     total = sum(board.outcomes.values()) or 1
     for outcome, count in board.outcomes.items():
         rows.add_row(outcome.value.replace("_", " "), str(count), f"{100 * count / total:.0f} %")
-    for title, counts in (("heard", board.verdicts), ("agents say", board.dispositions)):
+    return Panel(rows, title=f"Outcomes of {board.attempts} attempts", title_align="left")
+
+
+def _answered(board: BoardSnapshot) -> Panel:
+    """Return what answered, as far as was heard, and what agents say came of it."""
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column()
+    rows.add_column(justify="right")
+    for heading, counts in (("heard", board.verdicts), ("agents say", board.dispositions)):
         for name, count in counts.items():
-            rows.add_row(Text(f"{title}: {name.replace('_', ' ')}", "dim"), str(count), "")
-    return Panel(
-        rows,
-        title=f"Outcomes of {board.attempts} attempts, {board.joined} joined",
-        title_align="left",
-    )
+            rows.add_row(Text(f"{heading}: {name.replace('_', ' ')}"), str(count))
+    return Panel(rows, title=f"Answered: {board.joined} joined", title_align="left")
 
 
 def _leads(board: BoardSnapshot) -> Panel:
