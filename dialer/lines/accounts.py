@@ -56,7 +56,6 @@ class Account(pj.Account):
         super().__init__()
         self.endpoint = endpoint
         self._incoming = incoming
-        self._refused: list[pj.Call] = []
 
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
         """Refuse an INVITE nobody expects (design §2, Safety)."""
@@ -67,8 +66,7 @@ class Account(pj.Account):
             params = pj.CallOpParam()
             params.statusCode = FORBIDDEN
             call.hangup(params)
-            # Kept until the next one: PJSIP still reports on it.
-            self._refused = [*self._refused[-20:], call]
+            self.endpoint.retired.add(call)
             log.warning("invite_refused", source=str(prm.rdata.srcAddress))
         except Exception:
             log.exception("incoming_call_failed")
@@ -116,7 +114,9 @@ def trunk_account(trunk: TrunkRow, endpoint: Endpoint, incoming: Incoming) -> Ac
     user = trunk.username or settings.from_user or "overdial"
     host = _bracketed(trunk.host)
     config.idUri = f"sip:{user}@{settings.from_domain or host}"
-    config.sipConfig.transportId = endpoint.transport_id(trunk.transport)
+    config.sipConfig.transportId = endpoint.transport_id(
+        trunk.transport, verify=trunk.kind is not TrunkKind.LAB
+    )
     if settings.proxy:
         config.sipConfig.proxies.push_back(f"sip:{settings.proxy};lr")
     if settings.register_account:

@@ -59,7 +59,7 @@ class Switchboard(Protocol):
         """Return account, "host:port" and transport of a trunk."""
 
     def retire(self, leg: Leg) -> None:
-        """Keep an ended leg until PJSIP has surely forgotten it."""
+        """Keep an ended leg until it can be destroyed without harm."""
 
 
 class Desk:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import ssl
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ import pjsua2 as pj
 
 from campaigns.errors import UserError
 from campaigns.model import Transport
+from dialer.lines.retired import Retired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +31,8 @@ IDLE_POLL_S = 0.005
 # One turn handles at most this many events before other tasks get their turn.
 _EVENTS_PER_TURN = 64
 CLOCK_RATE_HZ = 8000
+# Where systems keep their authorities when Python was built to look elsewhere.
+_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 # What every offer holds, in this order: what carriers and phones speak.
 G711 = ("PCMU", "PCMA")
 
@@ -59,8 +63,10 @@ class Endpoint:
     def __init__(self, network: Network, *, wanted_calls: int = 1000) -> None:
         self.network = network
         self.codecs: tuple[str, ...] = G711
+        self.retired = Retired()
         _raise_file_limit()
         self._transports: dict[Transport, int] = {}
+        self._unverified_tls: int | None = None
         self._polling: asyncio.Task[None] | None = None
         self.turns = 0
         # A screening or database step in Python must not hold the media thread's callbacks long.
@@ -92,14 +98,14 @@ class Endpoint:
     def start(self) -> None:
         """Open the transports and the media clock; raises `UserError` when a port is taken."""
         for transport in (Transport.UDP, Transport.TCP):
-            self._open(transport, self.network.sip_port)
+            self._transports[transport] = self._open(transport, self.network.sip_port)
         if self.network.tls_certificate:
-            self._open(Transport.TLS, self.network.tls_port)
+            self._transports[Transport.TLS] = self._open(Transport.TLS, self.network.tls_port)
         self.pj.libStart()
         self.pj.audDevManager().setNullDev()
         self._set_codecs()
 
-    def _open(self, transport: Transport, port: int) -> None:
+    def _open(self, transport: Transport, port: int, *, verify: bool = True) -> int:
         config = pj.TransportConfig()
         config.port = port
         config.boundAddress = self.network.bind_address
@@ -109,13 +115,13 @@ class Endpoint:
             tls = config.tlsConfig
             tls.certFile = self.network.tls_certificate
             tls.privKeyFile = self.network.tls_key
-            tls.CaListFile = self.network.tls_authorities
-            tls.verifyServer = bool(self.network.tls_authorities)
+            tls.CaListFile = self.network.tls_authorities or _system_authorities()
+            tls.verifyServer = verify
         kind = getattr(
             pj, f"PJSIP_TRANSPORT_{transport.upper()}{'6' if self.network.is_ipv6 else ''}"
         )
         try:
-            self._transports[transport] = self.pj.transportCreate(kind, config)
+            return int(self.pj.transportCreate(kind, config))
         except pj.Error as error:
             raise UserError(
                 f"SIP port {port}/{transport} on {self.network.bind_address} cannot be opened "
@@ -139,15 +145,17 @@ class Endpoint:
             place = self.codecs.index(name) if name in self.codecs else None
             self.pj.codecSetPriority(codec.codecId, 0 if place is None else 255 - place)
 
-    def ensure_tls(self) -> None:
-        """Open a TLS transport on any port if there is none yet: a TLS trunk needs one to call."""
-        if Transport.TLS not in self._transports:
-            self._open(Transport.TLS, self.network.tls_port)
+    def transport_id(self, transport: Transport, *, verify: bool = True) -> int:
+        """Return PJSIP's id of a transport, opening one for TLS when first needed.
 
-    def transport_id(self, transport: Transport) -> int:
-        """Return PJSIP's id of an open transport."""
-        if transport is Transport.TLS:
-            self.ensure_tls()
+        *verify* false is for lab trunks only, whose certificates nobody has signed.
+        """
+        if transport is Transport.TLS and not verify:
+            if self._unverified_tls is None:
+                self._unverified_tls = self._open(transport, 0, verify=False)
+            return self._unverified_tls
+        if transport not in self._transports:
+            self._transports[transport] = self._open(transport, self.network.tls_port)
         return self._transports[transport]
 
     def sip_port(self) -> int:
@@ -179,6 +187,12 @@ class Endpoint:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._polling
         self.pj.libDestroy()
+
+
+def _system_authorities() -> str:
+    """Return the system's bundle of authorities; empty refuses every certificate."""
+    known = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
+    return next((path for path in known if path and os.path.isfile(path)), "")  # noqa: PTH113
 
 
 def _raise_file_limit() -> None:

@@ -48,8 +48,27 @@ class LegOwner(Protocol):
         """The far side pressed a key."""
 
 
+class _Nobody:
+    """The owner of a leg that nobody cares about any more. Implements `LegOwner`."""
+
+    def leg_progressed(self, leg: Leg) -> None:
+        """Nothing."""
+
+    def leg_answered(self, leg: Leg) -> None:
+        """Nothing."""
+
+    def leg_media(self, leg: Leg) -> None:
+        """Nothing."""
+
+    def leg_ended(self, leg: Leg, ending: Ending) -> None:
+        """Nothing."""
+
+    def leg_digit(self, leg: Leg, digit: str) -> None:
+        """Nothing."""
+
+
 class Leg(pj.Call):
-    """A call of pjsua2; keep it referenced until well after it ended, PJSIP still speaks of it."""
+    """A call of pjsua2; when it has ended, `dialer.lines.retired` says when it may go."""
 
     def __init__(
         self, account: pj.Account, owner: LegOwner, *, transport: str, call_id: int = -1
@@ -58,7 +77,7 @@ class Leg(pj.Call):
             super().__init__(account)
         else:
             super().__init__(account, call_id)
-        self.owner = owner
+        self.owner: LegOwner = owner
         self.transport = transport
         self.codecs: tuple[str, ...] = ()
         self.ptime_ms = 20
@@ -71,13 +90,16 @@ class Leg(pj.Call):
         self.ring_timeout = False
         self.cancelled = False
         self.hung_up = False
-        self.dialog: Dialog | None = None
         self.retry_after_s: float | None = None
         self.progressed_at: float | None = None
         self.answered_at: float | None = None
         self.ended_at: float | None = None
         self._final_code: int | None = None
         self._final_text = ""
+        self._giving_up: asyncio.TimerHandle | None = None
+        self._dialog: Dialog | None = None
+        self._invite = ""
+        self._peer = ""
 
     # What we do to the leg --------------------------------------------------------------------
 
@@ -116,7 +138,7 @@ class Leg(pj.Call):
         self.hung_up = True
         self._hang_up_now(code)
         if not self.ended and not self.answered:
-            asyncio.get_running_loop().call_later(
+            self._giving_up = asyncio.get_running_loop().call_later(
                 CANCEL_GIVE_UP_S, self._guarded, self._give_up_cancel
             )
 
@@ -132,6 +154,13 @@ class Leg(pj.Call):
         if not self.ended:
             self._over(0, "CANCEL was not answered")
 
+    def forget(self) -> None:
+        """Let go of whoever was told of this leg, which is over."""
+        self.owner = _NOBODY
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+
     def received_packets(self) -> int | None:
         """Return how many RTP packets came so far, None when there is no media."""
         if self.audio is None or self.ended:
@@ -141,6 +170,23 @@ class Leg(pj.Call):
             return int(stat.rtcp.rxStat.pkt)
         except pj.Error:
             return None
+
+    @property
+    def has_dialog(self) -> bool:
+        """Say whether there is a dialog to keep: we sent an INVITE."""
+        return bool(self._invite)
+
+    @property
+    def dialog(self) -> Dialog | None:
+        """Return what a BYE or CANCEL needs, None without an INVITE of ours.
+
+        Made when first asked for: of a leg that is refused at once nobody asks.
+        """
+        if self._dialog is None and self._invite:
+            self._dialog = Dialog.from_invite(
+                self._invite, transport=self.transport, peer=self._peer
+            )
+        return self._dialog
 
     # What PJSIP tells -------------------------------------------------------------------------
 
@@ -179,10 +225,8 @@ class Leg(pj.Call):
         if state.type == pj.PJSIP_EVENT_TX_MSG:
             sent = source.tdata
             text = sent.wholeMsg
-            if self.dialog is None and text.startswith("INVITE "):
-                self.dialog = Dialog.from_invite(
-                    text, transport=self.transport, peer=str(sent.dstAddress)
-                )
+            if not self._invite and text.startswith("INVITE "):
+                self._invite, self._peer = text, str(sent.dstAddress)
         elif state.type == pj.PJSIP_EVENT_RX_MSG:
             received = source.rdata
             text = received.wholeMsg
@@ -199,9 +243,9 @@ class Leg(pj.Call):
         elif self.dialog is None or self.answered:
             return
         elif code >= _OK:
-            self.dialog = self.dialog.answered(text)
+            self._dialog = self.dialog.answered(text)
         else:
-            self.dialog = self.dialog.ringing(text)
+            self._dialog = self.dialog.ringing(text)
 
     def _early(self, code: int) -> None:
         self.provisional = True
@@ -260,7 +304,7 @@ class Leg(pj.Call):
 
     def onCallTsxState(self, prm: pj.OnCallTsxStateParam) -> None:
         """Notice a bare 100, which moves no session but says that the trunk is alive."""
-        if self.provisional or self.answered:
+        if self.provisional or self.answered or self.ended:
             return
         self._guarded(lambda: self._transaction_moved(prm))
 
@@ -303,7 +347,12 @@ class Leg(pj.Call):
             log.exception("leg_callback_failed")
 
 
+_NOBODY = _Nobody()
+
+
 def _retry_after(text: str) -> float | None:
+    if "retry-after" not in text.lower():
+        return None
     for line in text.split("\n"):
         if line[:12].lower() == "retry-after:":
             digits = line[12:].strip().split(" ", 1)[0].split(";", 1)[0].split("(", 1)[0].strip()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +52,6 @@ EXPECTED_EVERY_S = 2.0
 TRUNKS_EVERY_S = 10.0
 # At most this many INVITEs leave in one turn, so that a burst does not starve answered calls.
 BURST = 25
-# PJSIP may still speak of a leg this long after it ended (amd reference, pitfall 11).
-RETIRED_S = 3.0
 # PyPI's pjsua2 wheels are compiled for four calls.
 SMALL_CAPACITY = 4
 HANG_UP_WITHIN_S = 6.0
@@ -81,7 +78,6 @@ class LineProcess:
         self._announcements: dict[str, Path] = {}
         self._local = accounts.local_account(endpoint, self.desk.incoming)
         self._trunks: dict[UUID, tuple[TrunkRow, Account, float]] = {}
-        self._retired: deque[tuple[float, Leg]] = deque()
         self._work = asyncio.Event()
         self._commanded = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,8 +104,9 @@ class LineProcess:
             self.retire(call.leg)
 
     def retire(self, leg: Leg) -> None:
-        """Keep an ended leg until PJSIP has surely forgotten it."""
-        self._retired.append((time.monotonic() + RETIRED_S, leg))
+        """Keep an ended leg until it can be destroyed without harm."""
+        leg.forget()
+        self.endpoint.retired.add(leg)
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine as a named task; a failure is logged and concerns one call only."""
@@ -249,14 +246,12 @@ class LineProcess:
             await asyncio.sleep(max(0.01, STEP_S - (time.monotonic() - began)))
 
     async def watch(self) -> None:
-        """Notice silent phones, and drop legs that PJSIP has forgotten."""
+        """Notice silent phones, and let go of legs that ended a while ago."""
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             self.desk.watch()
             self._measure()
-            now = time.monotonic()
-            while self._retired and self._retired[0][0] <= now:
-                self._retired.popleft()
+            self.endpoint.retired.sweep()
 
     def _measure(self) -> None:
         heard = self.screener.listener.counts()
@@ -422,7 +417,7 @@ async def run(config: Config, index: int = 0) -> None:
         endpoint.start()
         process = Process(pool, ProcessKind.LINES)
         lines = LineProcess(config, pool, endpoint, process)
-        async with metrics.served(lines.ready) as address:
+        async with metrics.served(lines.ready, port=config.line_metrics_port(index)) as address:
             process.endpoints = Endpoints(
                 address=address,
                 sip_address=str(config.bind_address),
