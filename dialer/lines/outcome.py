@@ -107,6 +107,8 @@ def ended_by(ending: Ending, *, hung_up_by_us: bool) -> EndedBy:
 
 def q850_cause(message: str) -> int | None:
     """Return the Q.850 cause of a Reason header (RFC 3326) in a SIP message, if it has one."""
+    if "850" not in message:
+        return None
     for line in message.split("\n"):
         if line[:7].lower() == "reason:":
             found = _CAUSE.search(line)

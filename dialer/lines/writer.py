@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -40,6 +41,36 @@ GATHER_S = 0.004
 STATEMENT_TIMEOUT_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class _LegRow:
+    """A leg's row to be written; its dialog is read when it is."""
+
+    id: UUID
+    leg: Leg
+    kind: str
+    state: str
+    attempt_id: UUID | None
+    agent_session_id: UUID | None
+    trunk_id: UUID | None
+    started_at: datetime
+    answered_at: datetime | None
+
+    def record(self) -> LegRecord:
+        """Return what is written."""
+        dialog = self.leg.dialog
+        return LegRecord(
+            id=self.id,
+            kind=self.kind,
+            attempt_id=self.attempt_id,
+            agent_session_id=self.agent_session_id,
+            trunk_id=self.trunk_id,
+            state=self.state,
+            dialog=dialog.to_json() if dialog else {},
+            started_at=self.started_at,
+            answered_at=self.answered_at,
+        )
+
+
 class Writer:
     """Queues what happened to calls and writes it in order; one per line process."""
 
@@ -60,7 +91,8 @@ class Writer:
         self._outage = Outage()
         # queue
         self._steps: list[Step] = []
-        self._legs: dict[UUID, LegRecord] = {}
+        self._legs: dict[UUID, _LegRow] = {}
+        self._written_legs: set[UUID] = set()
         self._closed_legs: list[UUID] = []
         self._leg_ids: dict[int, UUID] = {}
         self._campaigns: dict[UUID, UUID] = {}
@@ -142,30 +174,40 @@ class Writer:
         trunk_id: UUID | None = None,
     ) -> None:
         """Queue the row of a leg; nothing without a dialog to keep."""
-        if leg.dialog is None:
+        if not leg.has_dialog:
             return
-        leg_id = self._leg_ids.setdefault(id(leg), new_id())
+        leg_id = self._leg_ids.get(id(leg))
+        if leg_id is None:
+            leg_id = self._leg_ids[id(leg)] = new_id()
         known = self._legs.get(leg_id)
         now = self.now()
-        self._legs[leg_id] = LegRecord(
+        self._legs[leg_id] = _LegRow(
             id=leg_id,
+            leg=leg,
             kind=kind,
             attempt_id=attempt_id,
             agent_session_id=agent_session_id,
             trunk_id=trunk_id,
             state=state,
-            dialog=leg.dialog.to_json(),
             started_at=known.started_at if known else now,
             answered_at=now if state == "up" else None,
         )
         self._wake.set()
 
     def leg_over(self, leg: Leg) -> None:
-        """Queue the end of a leg's row."""
+        """Queue the end of a leg's row; a leg that was over before its row was written gets none.
+
+        A carrier that refuses at once is the case that matters: nobody has to end such a leg.
+        """
         leg_id = self._leg_ids.pop(id(leg), None)
-        if leg_id is not None:
+        if leg_id is None:
+            return
+        if leg_id in self._written_legs:
+            self._written_legs.discard(leg_id)
             self._closed_legs.append(leg_id)
             self._wake.set()
+        else:
+            self._legs.pop(leg_id, None)
 
     # Statements of their own ------------------------------------------------------------------
 
@@ -280,6 +322,7 @@ class Writer:
             if not (steps or opened or closed):
                 return
             self._steps, self._legs, self._closed_legs = held, {}, []
+            self._written_legs.update(row.id for row in opened)
             try:
                 async with asyncio.timeout(STATEMENT_TIMEOUT_S), self._pool.acquire() as connection:
                     await self._write(connection, steps, opened, closed)
@@ -294,11 +337,11 @@ class Writer:
         self,
         connection: Connection,
         steps: list[Step],
-        opened: list[LegRecord],
+        opened: list[_LegRow],
         closed: list[UUID],
     ) -> None:
         if opened:
-            await legs.save(connection, self._process_id, opened)
+            await legs.save(connection, self._process_id, [row.record() for row in opened])
         if steps:
             applied = await attempts.advance(connection, self._process_id, steps)
             self._after(steps, applied)
