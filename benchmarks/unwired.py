@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -29,7 +28,7 @@ from dialer.lines.agents import AgentLeg
 from dialer.lines.customer import CustomerCall
 from dialer.lines.endpoint import Endpoint, Network
 from dialer.lines.leg import Leg
-from dialer.lines.process import RETIRED_S
+from dialer.lines.process import WATCH_EVERY_S
 from dialer.lines.writer import Writer
 from dialer.notify import Notifier
 from dialer.screening import Screener
@@ -60,7 +59,6 @@ class Unwired:
             cast("Any", None), new_id(), SystemClock(), self.notifier, on_orphan=lambda _: None
         )
         self.calls: dict[UUID, CustomerCall] = {}
-        self._retired: deque[tuple[float, Leg]] = deque()
         self._room = asyncio.Event()
 
     def agent_leg(self, session_id: UUID) -> AgentLeg | None:
@@ -75,14 +73,18 @@ class Unwired:
         raise RuntimeError(f"a call to a carrier that is always busy was answered: {name}")
 
     def call_over(self, call: CustomerCall) -> None:
-        """Forget the call, and its leg when PJSIP surely has."""
+        """Forget the call, as a line process does."""
         del self.calls[call.order.attempt_id]
-        now = time.monotonic()
         if call.leg is not None:
-            self._retired.append((now + RETIRED_S, call.leg))
-        while self._retired and self._retired[0][0] <= now:
-            self._retired.popleft()
+            call.leg.forget()
+            self.endpoint.retired.add(call.leg)
         self._room.set()
+
+    async def watch(self) -> None:
+        """Let go of legs that ended a while ago."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            self.endpoint.retired.sweep()
 
     async def attempts(self, trunk: TrunkRow, account: Account, count: int, window: int) -> Any:
         """Make *count* calls that are refused, at most *window* at a time; return what it cost."""
@@ -154,6 +156,7 @@ async def _run(port: int, rtp_low: int, rtp_high: int) -> None:
     unwired = Unwired(endpoint)
     background = [
         asyncio.create_task(unwired.writer.run(), name="writer"),
+        asyncio.create_task(unwired.watch(), name="watch"),
         endpoint.poll_forever(lambda: None),
     ]
 
