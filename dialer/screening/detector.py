@@ -275,6 +275,8 @@ class DetectorBank:
 
         def conclude(fact: Facts, verdict: int, why: str) -> None:
             nonlocal open_, listening
+            if not fact.any():
+                return
             state[fact] = verdict
             cause[fact] = _TEXT[why]
             open_ = open_ & ~fact
