@@ -130,6 +130,13 @@ class Config(BaseSettings):
         default=8400,
         description="HTTP and WebSocket on loopback; put a TLS proxy before it for other hosts.",
     )
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65_000,
+        examples=["0 for any free port, or a port up to 65000"],
+        description="Health and metrics on loopback: engine here, line process k at this + 1 + k.",
+    )
     tls_certificate: Path | None = Field(
         default=None,
         examples=["a PEM file, or nothing"],
@@ -249,6 +256,10 @@ class Config(BaseSettings):
             PREFIX + name.upper(): "" if value is None else str(value)
             for name, value in values.items()
         }
+
+    def line_metrics_port(self, index: int) -> int:
+        """Return where line process *index* shows its metrics, 0 for any free port."""
+        return self.metrics_port and self.metrics_port + 1 + index
 
     @property
     def api_url(self) -> str:

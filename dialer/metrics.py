@@ -20,6 +20,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from campaigns.errors import UserError
+
 HOST = "127.0.0.1"
 READY_TIMEOUT_S = 2.0
 
@@ -85,7 +87,7 @@ def routes(readiness: Readiness) -> list[web.RouteDef]:
 async def served(readiness: Readiness, *, host: str = HOST, port: int = 0) -> AsyncIterator[str]:
     """Serve the endpoints while the block runs; yield their address, "host:port".
 
-    Port 0 takes a free one. Raises `OSError` when a given port is taken.
+    Port 0 takes a free one. Raises `UserError` when a given port is taken.
     """
     application = web.Application()
     application.add_routes(routes(readiness))
@@ -93,7 +95,13 @@ async def served(readiness: Readiness, *, host: str = HOST, port: int = 0) -> As
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise UserError(
+                f"Port {port} on {host} for health and metrics cannot be opened "
+                f"({error.strerror}): set DIALER_METRICS_PORT to a free one, or to 0."
+            ) from None
         bound = runner.addresses[0][1]
         yield f"{host}:{bound}"
     finally:

@@ -147,10 +147,6 @@ class Service:
         )
 
     async def _start(self, child: Child) -> None:
-        environment = os.environ | {
-            "DIALER_DATABASE_URL": self._config.database_url or "",
-            "DIALER_DATA": str(self._config.data),
-        }
         with child.log_file.open("ab") as out:
             child.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -160,7 +156,7 @@ class Service:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=environment,
+                env=os.environ | self._config.environment(),
                 # Ctrl-C is for this process; the children are told in order.
                 start_new_session=True,
             )

@@ -19,7 +19,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincc
 
 from pacing.types import Histogram
 
@@ -154,6 +153,9 @@ def _prior(
         case Duration.WRAP_UP:
             return _pseudo_counts(15.0, np.exp(-edges / WRAP_UP_MEAN_S))
         case Duration.RING_LIVE:
+            # scipy takes half a second to load, which a command that paces nothing need not pay.
+            from scipy.special import gammaincc  # noqa: PLC0415
+
             bell = gammaincc(_RING_SHAPE, edges * (_RING_SHAPE / RING_MEAN_S))
             common = _pseudo_counts(14.0, np.asarray(bell, dtype=np.float64))
             # Some answer late. A bell alone would call every long ring unanswered, and a

@@ -194,10 +194,19 @@ def get(name: str) -> Profile:
         raise UserError(f"There is no profile {name!r}: choose one of {known}.") from None
 
 
-def call_timers(
-    settings: CampaignSettings, profile: Profile, *, default_announcement: str | None = None
-) -> CallTimers:
-    """Return what the line process must hold for one call: the campaign's wishes inside the law."""
+# Who called and that nobody could be given, nothing else (compliance MSG-1, TCPA-3).
+DEFAULT_ANNOUNCEMENT = (
+    "Hello. You were called on behalf of {seller}. We are sorry that nobody is free to speak to "
+    "you just now. We will not keep you any longer. Goodbye."
+)
+
+
+def call_timers(settings: CampaignSettings, profile: Profile, *, seller: str = "") -> CallTimers:
+    """Return what the line process must hold for one call: the campaign's wishes inside the law.
+
+    In an announcement's text `{seller}` stands for the one on whose behalf it is called.
+    """
+    announcement = settings.announcement or DEFAULT_ANNOUNCEMENT
     return CallTimers(
         ring_timeout_s=max(settings.ring_timeout_s, profile.ring_min_s + _RING_SLACK_S),
         ring_min_s=profile.ring_min_s,
@@ -206,7 +215,7 @@ def call_timers(
         join_by_s=JOIN_BY_S if profile.clock is Clock.ANSWER else None,
         screening=settings.screening,
         hang_up_machines=profile.amd_hang_up and settings.screening is ScreeningMode.ON,
-        announcement=settings.announcement or default_announcement,
+        announcement=announcement.replace("{seller}", seller),
         max_call_s=settings.max_call_s,
         wrap_up_limit_s=settings.wrap_up_limit_s,
     )

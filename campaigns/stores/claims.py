@@ -177,7 +177,7 @@ async def claim(
         if not trunks:
             return ClaimBatch([], {Rule.TRUNK_NONE: 0})
         work = _Work(slots=list(slots))
-        timers = profiles.call_timers(held.settings, profile)
+        timers = profiles.call_timers(held.settings, profile, seller=held.seller)
         dry = await _gather(connection, held, work, trunks, now=now, wanted=wanted, timers=timers)
         claimed = await _insert(connection, held, work, now=now)
         await _move_out_of_the_way(connection, work)

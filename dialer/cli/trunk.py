@@ -66,7 +66,7 @@ def add(
     settings: Settings = None,
     as_json: output.AsJson = False,
 ) -> None:
-    """Add a trunk. The same keys may stand in a [[trunk]] section of dialer.toml instead."""
+    """Add a trunk. The same keys may stand in a trunk section of dialer.toml instead."""
     values: dict[str, Any] = {
         "name": name,
         "host": host,
@@ -199,7 +199,7 @@ def remove(context: typer.Context, name: Name) -> None:
 
 @app.command()
 def sync(context: typer.Context, *, as_json: output.AsJson = False) -> None:
-    """Bring the [[trunk]] sections of dialer.toml (or DIALER_TRUNK_*) into the database."""
+    """Bring the trunk sections of dialer.toml (or DIALER_TRUNK_*) into the database."""
     current = session.of(context)
     sections = current.config.trunk
     if not sections:

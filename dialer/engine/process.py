@@ -32,16 +32,16 @@ async def run_engine(config: Config) -> None:
     # Compiling a plan takes longer than any of the engine's statements runs.
     pool = await database.open_pool(config.database_url, size=POOL_SIZE, settings={"jit": "off"})
     try:
-        await _serve(config.database_url, pool)
+        await _serve(config.database_url, pool, metrics_port=config.metrics_port)
     finally:
         await pool.close()
 
 
-async def _serve(dsn: str, pool: database.Pool) -> None:
+async def _serve(dsn: str, pool: database.Pool, *, metrics_port: int) -> None:
     process = Process(pool, ProcessKind.ENGINE)
     notifier = Notifier(dsn)
     engine = Engine(pool, process, notifier)
-    async with metrics.served(engine.ready) as address:
+    async with metrics.served(engine.ready, port=metrics_port) as address:
         process.endpoints = Endpoints(address=address)
         await process.register()
         log.info("engine_started", process=str(process.id), address=address)

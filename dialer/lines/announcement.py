@@ -20,9 +20,10 @@ from campaigns.errors import UserError
 if TYPE_CHECKING:
     from dialer.lines.leg import Leg
 
+# For calls whose order names none, such as those of an older engine.
 DEFAULT_TEXT = (
-    "Hello. You were called by {seller}. We are sorry that nobody is free to speak to you just "
-    "now. We will not keep you any longer. Goodbye."
+    "Hello. We are sorry that nobody is free to speak to you just now. We will not keep you any "
+    "longer. Goodbye."
 )
 _RENDER_TIMEOUT_S = 20
 _TAIL_S = 0.2

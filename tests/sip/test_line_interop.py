@@ -9,6 +9,7 @@ import pytest
 from campaigns.model import AgentState
 from siplab.carrier import Carrier, Pace, Transport
 from siplab.pbx import Account, Baresip, Kamailio
+from tests.laboratory import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,6 +59,21 @@ async def test_customer_on_an_encrypted_trunk(
 
         assert "answered" == row["outcome"]
         assert "joined" == row["reservation"]
+
+
+async def test_real_trunk_has_to_prove_who_it_is(lab: Laboratory, tmp_path: Path) -> None:
+    """A real TLS trunk with a certificate nobody signed is not spoken to; a lab trunk is."""
+    async with Carrier(tmp_path / "c", transport=Transport.TLS) as c:
+        trunk = await lab.second_trunk(c.port, transport="tls", kind="real")
+        session = await lab.agent("201", ready=False, phone_kind="extension", phone_trunk_id=trunk)
+
+        async def told() -> str | None:
+            row = await lab.world.session(session)
+            reason: str | None = row["pause_reason"]
+            return reason
+
+        # The lab's carrier would have answered 404.
+        assert "503" in await eventually(told, "the reason is recorded")
 
 
 async def test_trunk_over_tls(lab: Laboratory, phones: PhoneBank, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import aiohttp
 import pytest
 
+from campaigns.errors import UserError
 from dialer import metrics
 
 
@@ -64,6 +65,6 @@ async def test_a_taken_port_is_an_error() -> None:
 
     async with metrics.served(ready) as address:
         port = int(address.rpartition(":")[2])
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(UserError, match="DIALER_METRICS_PORT"):
             async with metrics.served(ready, port=port):
                 pass
