@@ -157,31 +157,39 @@ async def migrate(dsn: str) -> list[Migration]:
     connection = await connect(dsn)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+        return await _apply_missing(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise DatabaseError(
+            f"The Postgres role in use may not make tables at {describe_dsn(dsn)}: run "
+            "`dialer migrate` as the role that owns them (docs/howto/own-postgres.md)."
+        ) from error
+    finally:
+        await connection.close()
+
+
+async def _apply_missing(connection: Connection) -> list[Migration]:
+    have = await applied(connection)
+    shipped = migrations()
+    _refuse_foreign(have, shipped)
+    missing = [migration for migration in shipped if migration.version not in have]
+    # A role that may only read and write rows can still see that nothing is missing.
+    if missing:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migration ("
             " version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
         )
-        have = await applied(connection)
-        shipped = migrations()
-        _refuse_foreign(have, shipped)
-        done = []
-        for migration in shipped:
-            if migration.version in have:
-                continue
-            async with connection.transaction():
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO schema_migration (version, name, checksum) VALUES ($1, $2, $3)",
-                    migration.version,
-                    migration.name,
-                    migration.checksum,
-                )
-            done.append(migration)
-        await connection.execute("SELECT ensure_partitions(clock_timestamp())")
-        return done
-    finally:
-        await connection.close()
+    for migration in missing:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "INSERT INTO schema_migration (version, name, checksum) VALUES ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                migration.checksum,
+            )
+    await connection.execute("SELECT ensure_partitions(clock_timestamp())")
+    return missing
 
 
 def _refuse_foreign(have: dict[int, str], shipped: Sequence[Migration]) -> None:

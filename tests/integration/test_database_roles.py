@@ -1,0 +1,78 @@
+"""A role of Postgres that may read and write rows and nothing more runs the service."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from campaigns.errors import DatabaseError
+from campaigns.stores import campaigns, database
+from campaigns.stores.campaigns import NewCampaign
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "own-postgres.md"
+
+
+def _grants() -> str:
+    """Return the statements the page tells an operator to run, its second block of SQL."""
+    return re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1]
+
+
+@pytest.fixture
+async def role(dsn: str) -> AsyncIterator[str]:
+    """Yield the name of a role that can log in and nothing else."""
+    name = f"app_{uuid.uuid4().hex[:12]}"
+    owner = await asyncpg.connect(dsn)
+    await owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'tested'")
+    try:
+        yield name
+    finally:
+        await owner.execute(f"DROP OWNED BY {name}")
+        await owner.execute(f"DROP ROLE {name}")
+        await owner.close()
+
+
+def _as(dsn: str, role: str) -> str:
+    return re.sub(r"//[^@]*@", f"//{role}:tested@", dsn)
+
+
+async def test_role_with_the_documented_grants(dsn: str, role: str) -> None:
+    """
+    With the grants of docs/howto/own-postgres.md the service works and makes its partitions.
+    """
+    owner = await asyncpg.connect(dsn)
+    await owner.execute(_grants().replace("overdial_app", role))
+    await owner.close()
+
+    assert [] == await database.migrate(_as(dsn, role))
+    pool = await database.open_pool(_as(dsn, role), size=2)
+    ahead = datetime.now(UTC) + timedelta(days=100)
+    async with pool.acquire() as connection:
+        new = NewCampaign(name="Spring", seller="Acme", profile="us-tsr", regions=["US"])
+        made = await campaigns.create(connection, new)
+        await connection.execute("SELECT ensure_partitions($1)", ahead)
+        dropped = await connection.fetchval("SELECT drop_old_decisions($1)", ahead)
+    await pool.close()
+
+    assert "Spring" == made.name
+    assert 0 < dropped
+
+
+async def test_role_that_may_not_make_tables(cluster: str, dsn: str, role: str) -> None:
+    """
+    A role that may not change an old schema is told who may, in one sentence.
+    """
+    name = f"empty_{role}"
+    admin = await asyncpg.connect(cluster)
+    await admin.execute(f"CREATE DATABASE {name}")
+    try:
+        with pytest.raises(DatabaseError, match="may not make tables"):
+            await database.migrate(_as(re.sub(r"test_\w+", name, dsn), role))
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
