@@ -93,4 +93,4 @@ async def _until_told(given: Options, console: Console) -> int:
 
 def main() -> None:
     """Run the demo and leave with its exit code: 0 the books balance, 1 they do not, 2 misuse."""
-    sys.exit(session.guarded(lambda: app(prog_name="demo", standalone_mode=False)))
+    sys.exit(session.guarded(lambda: app(prog_name="python -m demo", standalone_mode=False)))

@@ -40,7 +40,7 @@ class Tempo:
 
 
 _USUAL = Tempo(
-    pace=Pace(ring=2.0, talk=5.0, voicemail=10.0, silence=8.0),
+    pace=Pace(ring=2.0, talk=6.0, voicemail=10.0, silence=8.0),
     ring_timeout_s=18.0,
     wrap_up_s=1.0,
     busy_again_s=20.0,
