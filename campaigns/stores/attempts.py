@@ -73,7 +73,8 @@ class Step:
     """One thing that happened to a live attempt at `at`.
 
     With `state` it is a move (ringing, answered, announcing, ended with its `ending`); without, it
-    only adds the event `kind`. `listening` says screening began with the answer.
+    only adds the event `kind`. `listening` says screening began with the answer. `id` becomes the
+    event's, so that a step written twice, because the first answer was lost, leaves one event.
     """
 
     attempt_id: UUID
@@ -83,6 +84,7 @@ class Step:
     ending: Ending | None = None
     listening: bool = False
     detail: Mapping[str, Any] = field(default_factory=dict)
+    id: UUID = field(default_factory=new_id)
 
     def event(self) -> CallEventKind:
         """Return the kind of the event this step leaves."""
@@ -225,6 +227,7 @@ WITH given AS (
     FROM unnest($17::uuid[], $18::uuid[], $19::text[], $20::timestamptz[], $21::jsonb[])
          AS e(id, attempt_id, kind, happened_at, detail)
     JOIN moved ON moved.id = e.attempt_id
+    ON CONFLICT DO NOTHING
 )
 SELECT id, state, reservation FROM moved
 """
@@ -284,7 +287,7 @@ async def _advance(
         [e and e.reason for e in endings],
         _LEGAL_OLD,
         _LEGAL_NEW,
-        [new_id() for _ in steps],
+        [step.id for step in steps],
         [step.attempt_id for step in steps],
         [step.event() for step in steps],
         [step.at for step in steps],
@@ -302,6 +305,36 @@ def _detail(step: Step) -> dict[str, Any]:
         if step.ending.retry_after_s is not None:
             detail["retry_after_s"] = step.ending.retry_after_s
     return detail
+
+
+async def end_unknown(
+    connection: Connection, process_id: UUID, known: Iterable[UUID], *, at: datetime
+) -> list[UUID]:
+    """End this process's dialing rows it holds no call for, as interrupted; return them.
+
+    They exist when Postgres committed `take_claimed` but its answer was lost: no INVITE has left,
+    and none will.
+    """
+    rows = await connection.fetch(
+        """
+        -- Only this process turns its claims into calls, so what it does not know is no call.
+        WITH moved AS (
+            UPDATE live_attempt a
+            SET state = 'ended', ended_at = $3, outcome = 'interrupted', ended_by = 'network',
+                end_reason = 'Postgres was lost before the call left'
+            WHERE a.process_id = $1 AND a.state = 'dialing' AND NOT a.id = ANY($2::uuid[])
+            RETURNING a.id
+        ), told AS (
+            INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id)
+            SELECT gen_random_uuid(), m.id, 'interrupted', $3, $1 FROM moved m
+        )
+        SELECT id FROM moved
+        """,
+        process_id,
+        list(known),
+        at,
+    )
+    return [row["id"] for row in rows]
 
 
 async def states(connection: Connection, attempt_ids: Iterable[UUID]) -> dict[UUID, AttemptState]:

@@ -125,7 +125,13 @@ async def open_pool(dsn: str, *, size: int = 4, settings: dict[str, str] | None 
         max_size=size,
         init=_set_codecs,
         command_timeout=30,
-        server_settings={"application_name": "overdial", "timezone": "UTC", **(settings or {})},
+        server_settings={
+            "application_name": "overdial",
+            "timezone": "UTC",
+            # Short statements, many of them: compiling one costs more than running it.
+            "jit": "off",
+            **(settings or {}),
+        },
     )
 
 

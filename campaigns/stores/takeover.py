@@ -56,6 +56,10 @@ async def close_books(
     work.
     """
     async with connection.transaction():
+        # Calls before agents, as everywhere, so that two writers never wait for each other.
+        await connection.execute(
+            "SELECT a.id FROM live_attempt a WHERE a.process_id = $1 ORDER BY a.id FOR UPDATE", dead
+        )
         returned = await _return_claims(connection, dead, at=at)
         interrupted = await _interrupt(connection, dead, at=at)
         agents = await _move_agents(connection, dead, successor, at=at)

@@ -82,6 +82,8 @@ class LineProcess:
         self._commanded = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        # Set while the answer to a claim is awaited: a row may be dialing that we know nothing of.
+        self._answer_lost = False
 
     # Lines and Switchboard --------------------------------------------------------------------
 
@@ -164,9 +166,16 @@ class LineProcess:
         if self._draining or room <= 0 or not self.process.holds_lease:
             return
         async with self._pool.acquire() as connection:
+            if self._answer_lost:
+                await attempts.end_unknown(
+                    connection, self.process.id, self.calls, at=self.writer.now()
+                )
+                self.notifier.post(Channel.ENGINE)
+            self._answer_lost = True
             orders = await attempts.take_claimed(
                 connection, self.process.id, at=self.writer.now(), limit=min(room, BURST)
             )
+            self._answer_lost = False
         for order in orders:
             await self._begin(order)
             # Answered calls go before new ones.

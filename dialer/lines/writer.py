@@ -344,15 +344,20 @@ class Writer:
             await legs.save(connection, self._process_id, [row.record() for row in opened])
         if steps:
             applied = await attempts.advance(connection, self._process_id, steps)
-            self._after(steps, applied)
+            refused = {step.attempt_id for step in steps} - applied
+            if refused:
+                # A step whose first answer was lost is refused too, and its call is still ours.
+                there = await attempts.states(connection, refused)
+                refused = {i for i in refused if there.get(i) in {None, AttemptState.ENDED}}
+            self._after(steps, refused)
         if closed:
             await legs.close(connection, closed, at=self.now())
 
-    def _after(self, steps: list[Step], applied: set[UUID]) -> None:
+    def _after(self, steps: list[Step], lost: set[UUID]) -> None:
         for step in steps:
             ended = step.state is AttemptState.ENDED
             campaign_id = self._campaigns.get(step.attempt_id)
-            if step.attempt_id not in applied and not ended:
+            if step.attempt_id in lost and not ended:
                 self._on_orphan(step.attempt_id)
             if campaign_id is not None and step.state is not None:
                 if ended:

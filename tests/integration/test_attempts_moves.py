@@ -12,7 +12,7 @@ from campaigns.model import AttemptState, EndedBy, Outcome, Screening, Verdict, 
 from campaigns.stores import attempts, verdicts
 from campaigns.stores.attempts import Ending, Step
 from campaigns.stores.verdicts import Finding
-from tests.calls import World, later
+from tests.calls import NOW, World, later
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool
@@ -178,3 +178,35 @@ async def test_verdict_without_an_agent(world: World) -> None:
     assert "machine" == row["screening"]
     assert later(2) == row["greeting_ended_at"]
     assert ["verdict", "verdict"] == await world.kinds(call)
+
+
+async def test_step_written_twice_leaves_one_event(world: World, pool: Pool) -> None:
+    """
+    A step repeated because the first answer was lost moves nothing again and leaves one event.
+    """
+    attempt_id = await world.add_call(state=AttemptState.RINGING)
+    steps = [
+        Step(attempt_id, NOW, kind=CallEventKind.EARLY_MEDIA),
+        Step(attempt_id, NOW, state=AttemptState.ANSWERED),
+    ]
+    async with pool.acquire() as connection:
+        first = await attempts.advance(connection, world.process_id, steps)
+        await attempts.advance(connection, world.process_id, steps[:1])
+        second = await attempts.advance(connection, world.process_id, steps)
+
+    assert ({attempt_id}, set()) == (first, second)
+    assert ["early_media", "answered"] == await world.kinds(attempt_id)
+
+
+async def test_claim_whose_answer_was_lost_is_ended(world: World, pool: Pool) -> None:
+    """
+    A dialing row its process knows no call of is ended as interrupted; known ones go on.
+    """
+    known = await world.add_call(state=AttemptState.DIALING)
+    unknown = await world.add_call(state=AttemptState.DIALING)
+    async with pool.acquire() as connection:
+        ended = await attempts.end_unknown(connection, world.process_id, [known], at=NOW)
+
+    assert [unknown] == ended
+    assert "interrupted" == (await world.call(unknown))["outcome"]
+    assert "dialing" == (await world.call(known))["state"]
