@@ -68,9 +68,18 @@ def outcome(ending: Ending) -> Outcome:
         return Outcome.NO_ANSWER if ending.provisional else Outcome.TRUNK_FAULT
     if ending.local or not 300 <= ending.code <= 699:
         return Outcome.TRUNK_FAULT
+    if _is_blocked(ending):
+        # Before the cause: "603+" always carries cause 21 as well (ATIS-1000099 §5).
+        return Outcome.BLOCKED
     if ending.cause in _BY_CAUSE:
         return _BY_CAUSE[ending.cause]
     return _by_code(ending)
+
+
+def _is_blocked(ending: Ending) -> bool:
+    return ending.code in _BLOCKED or (
+        ending.code == _DECLINE and "network blocked" in ending.reason.lower()
+    )
 
 
 def _by_code(ending: Ending) -> Outcome:
@@ -81,8 +90,6 @@ def _by_code(ending: Ending) -> Outcome:
         return Outcome.BUSY
     if code in _INVALID:
         return Outcome.INVALID_NUMBER
-    if code in _BLOCKED or (code == _DECLINE and "network blocked" in ending.reason.lower()):
-        return Outcome.BLOCKED
     if code == _DECLINE:
         return Outcome.DECLINED
     if code in {_TEMPORARILY_UNAVAILABLE, _REQUEST_TERMINATED}:
