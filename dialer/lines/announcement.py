@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import tempfile
 import wave
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,16 +64,13 @@ async def prepare(announcement: str, folder: Path) -> Path:
         raise UserError(
             "An announcement from text needs espeak-ng and sox: install them, or give a WAV file."
         )
-    spoken, part = made.with_suffix(".22k.wav"), made.with_suffix(".part.wav")
-    await _run(speaker, "-s", "150", "-w", str(spoken), "--", announcement)
-    await _run(converter, str(spoken), "-r", "8000", "-c", "1", "-b", "16", str(part))
-    _keep(spoken, part, made)
+    with tempfile.TemporaryDirectory(prefix="announcement-", dir=folder) as own:
+        # A folder of its own: another line process may be speaking the same text.
+        spoken, part = Path(own) / "spoken.wav", Path(own) / "part.wav"
+        await _run(speaker, "-s", "150", "-w", str(spoken), "--", announcement)
+        await _run(converter, str(spoken), "-r", "8000", "-c", "1", "-b", "16", str(part))
+        part.rename(made)
     return made
-
-
-def _keep(spoken: Path, part: Path, made: Path) -> None:
-    part.rename(made)
-    spoken.unlink(missing_ok=True)
 
 
 async def _run(program: str, *arguments: str) -> None:

@@ -76,6 +76,7 @@ class LineProcess:
         self._pool = pool
         self._announcer = Announcer()
         self._announcements: dict[str, Path] = {}
+        self._preparing: set[str] = set()
         self._local = accounts.local_account(endpoint, self.desk.incoming)
         self._trunks: dict[UUID, tuple[TrunkRow, Account, float]] = {}
         self._work = asyncio.Event()
@@ -201,18 +202,21 @@ class LineProcess:
             return
         call.start(leg, route)
         wanted = order.timers.announcement or announcement.DEFAULT_TEXT
-        if wanted not in self._announcements:
+        if wanted not in self._announcements and wanted not in self._preparing:
+            self._preparing.add(wanted)
             self.spawn("announcement", self.prepare_announcement(wanted))
 
     async def prepare_announcement(self, wanted: str) -> None:
-        """Have an announcement ready before anybody can need it."""
+        """Have an announcement ready before anybody can need it; a failure is tried again."""
         try:
             path = await announcement.prepare(wanted, self.config.data / "announcements")
             announcement.length_s(path)
         except UserError as error:
             log.error("announcement_unusable", why=str(error))  # noqa: TRY400 - a sentence, no trace
-            return
-        self._announcements[wanted] = path
+        else:
+            self._announcements[wanted] = path
+        finally:
+            self._preparing.discard(wanted)
 
     async def obey(self) -> None:
         """Carry out the commands addressed to this process."""
