@@ -22,7 +22,7 @@ async def test_text_is_spoken_once_by_many_at_once(tmp_path: Path) -> None:
 
     assert 1 == len(set(made))
     assert announcement.length_s(made[0]) > 1.0
-    assert [made[0]] == list(tmp_path.iterdir())
+    assert [made[0]] == _kept(tmp_path)
 
 
 async def test_file_that_is_not_there(tmp_path: Path) -> None:
@@ -38,3 +38,7 @@ def test_file_that_is_no_wav(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="not a WAV file"):
         announcement.length_s(path)
+
+
+def _kept(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
