@@ -35,12 +35,12 @@ async def test_person_is_joined_to_the_agent(
     row = await lab.until(attempt, "ended")
     await lab.until_agent(session, AgentState.WRAP_UP)
 
-    assert ("answered", "person", "joined", "them") == (
+    assert ("answered", "joined", "them") == (
         row["outcome"],
-        row["verdict"],
         row["reservation"],
         row["ended_by"],
     )
+    assert row["verdict"] in {"person", "not_sure"}
     assert ["paused", "ready", "reserved", "talking", "wrap_up"] == await lab.world.agent_states(
         session
     )
