@@ -123,11 +123,30 @@ def examine(e164: str) -> NumberFacts:
         return NumberFacts(NumberKind.EMERGENCY, "", is_fictional=False)
     if not _E164.fullmatch(e164):
         return NumberFacts(NumberKind.INVALID, "", is_fictional=False)
-    try:
-        number = phonenumbers.parse(e164, None)
-    except phonenumbers.NumberParseException:
+    number = _split(e164)
+    if number is None:
         return NumberFacts(_by_range(e164) or NumberKind.INVALID, "", is_fictional(e164))
     return classify(number, e164)
+
+
+def _split(e164: str) -> phonenumbers.PhoneNumber | None:
+    """Return *e164* as country code and national number, None when no country has such a code.
+
+    What `phonenumbers.parse` returns for a canonical number, in a tenth of its time: each call is
+    judged here twice. A number with a trunk prefix left in it (+44 0…) stays as it is, and invalid.
+    """
+    for end in (2, 3, 4):
+        code = int(e164[1:end])
+        if code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            national = e164[end:]
+            number = phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
+            # Italy keeps its zeros; elsewhere they make the number invalid.
+            zeros = min(len(national) - len(national.lstrip("0")), len(national) - 1)
+            if zeros:
+                number.italian_leading_zero = True
+                number.number_of_leading_zeros = zeros if zeros > 1 else None
+            return number
+    return None
 
 
 def classify(number: phonenumbers.PhoneNumber, e164: str) -> NumberFacts:
@@ -155,12 +174,13 @@ def _by_range(e164: str) -> NumberKind | None:
 
 
 def _by_type(number: phonenumbers.PhoneNumber, e164: str) -> NumberKind:
-    if phonenumbers.number_type(number) == PhoneNumberType.UNKNOWN:
+    kind = phonenumbers.number_type(number)
+    if kind == PhoneNumberType.UNKNOWN:
         return NumberKind.INVALID
     # UK 03 numbers cost what a geographic call costs, by law; other universal numbers may not.
     if e164.startswith("+443"):
         return NumberKind.ORDINARY
-    return _TYPES.get(phonenumbers.number_type(number), NumberKind.SPECIAL)
+    return _TYPES.get(kind, NumberKind.SPECIAL)
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import phonenumbers
 import pytest
 
 from campaigns.model import TrunkKind
@@ -10,6 +11,7 @@ from campaigns.rules.dialable_numbers import (
     NumberFormat,
     NumberKind,
     Refusal,
+    classify,
     dial_string,
     examine,
     is_emergency,
@@ -235,3 +237,41 @@ def test_delhi_is_reachable_from_india() -> None:
     plan = DialPlan(NumberFormat.DIGITS, country="IN")
 
     assert None is refuse_dialed("911123456789", plan=plan, kind=TrunkKind.REAL)
+
+
+def _examples() -> list[phonenumbers.PhoneNumber]:
+    found = [
+        phonenumbers.example_number_for_type(region, kind)
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+        for kind in phonenumbers.PhoneNumberType.values()
+    ]
+    found += [
+        phonenumbers.example_number_for_non_geo_entity(code)
+        for code in sorted(phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS)
+    ]
+    return [number for number in found if number is not None]
+
+
+def test_numbers_of_the_world_are_judged_as_the_library_reads_them() -> None:
+    """
+    Every example number of every country is the same to us as when the library parses it.
+    """
+    numbers = {
+        phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        for example in _examples()
+    }
+    # Iran's shortest are too short for us to call.
+    numbers -= {number for number in numbers if len(number) < len("+1234567")}
+
+    assert len(numbers) > 1000
+    assert {n: classify(phonenumbers.parse(n, None), n) for n in numbers} == {
+        n: examine(n) for n in numbers
+    }
+
+
+def test_number_with_its_trunk_prefix_left_in_is_invalid() -> None:
+    """
+    A zero after the country code is dialed as written and reaches nobody, but in Italy.
+    """
+    assert NumberKind.INVALID is examine("+4402079460123").kind
+    assert NumberKind.ORDINARY is examine("+390669881234").kind
