@@ -32,6 +32,7 @@ class SystemClock:
     def __init__(self, *, remembered: int = 8) -> None:
         self._measured: deque[tuple[float, float]] = deque(maxlen=remembered)
         self._offset_s = 0.0
+        self._offset = timedelta(0)
 
     @property
     def offset_s(self) -> float:
@@ -40,7 +41,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """Return the time of day in UTC, corrected to the database's."""
-        return datetime.now(UTC) + timedelta(seconds=self._offset_s)
+        return datetime.now(UTC) + self._offset
 
     def monotonic(self) -> float:
         """Return seconds that never jump."""
@@ -52,4 +53,5 @@ class SystemClock:
         middle = sent + (received - sent) / 2
         self._measured.append((round_trip, (there - middle).total_seconds()))
         self._offset_s = min(self._measured)[1]
+        self._offset = timedelta(seconds=self._offset_s)
         return self._offset_s

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pjsua2 as pj
 import structlog
 
 from campaigns.model import Transport, TrunkKind
-from campaigns.rules.dialable_numbers import dial_string, refuse_dialed
-from campaigns.trunks import Srtp, TrunkSettings
+from campaigns.rules.dialable_numbers import DialPlan, dial_string, refuse_dialed
+from campaigns.trunks import Srtp
 
 if TYPE_CHECKING:
     from campaigns.stores.trunks import TrunkRow
@@ -55,6 +54,7 @@ class Account(pj.Account):
     def __init__(self, endpoint: Endpoint, incoming: Incoming | None = None) -> None:
         super().__init__()
         self.endpoint = endpoint
+        self.way: _Way | None = None
         self._incoming = incoming
 
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:
@@ -152,42 +152,74 @@ def route(trunk: TrunkRow, account: Account, number: str, caller_id: str) -> Rou
     The last gate before the wire: it judges the final dialed string, so that no prefix or format
     can turn a harmless number into an emergency or premium one (design §2, Safety).
     """
-    settings = trunk.settings
-    plan = settings.dial_plan
-    dialed = dial_string(number, plan)
-    refusal = refuse_dialed(dialed, plan=plan, kind=trunk.kind, intended=number)
+    way = _way(trunk, account)
+    dialed = dial_string(number, way.plan)
+    refusal = refuse_dialed(dialed, plan=way.plan, kind=trunk.kind, intended=number)
     if refusal is not None:
         raise Refused(f"the trunk refuses the dialed string: {refusal.value}")
-    if trunk.kind is TrunkKind.LAB and not is_loopback(trunk.host):
+    if trunk.kind is TrunkKind.LAB and not way.is_loopback:
         raise Refused("a lab trunk speaks to loopback peers only")
-    host = f"{_bracketed(trunk.host)}:{trunk.port}"
-    suffix = "" if trunk.transport is Transport.UDP else f";transport={trunk.transport.value}"
-    domain = settings.from_domain or _bracketed(trunk.host)
-    shown = f'"{settings.from_name}" ' if settings.from_name else ""
     headers = {}
-    if settings.asserted_identity:
+    if way.identity:
         # RFC 3325 §9.1; the caller id is filled in where the trunk wants it there.
-        identity = settings.asserted_identity.replace("{caller_id}", caller_id)
+        identity = way.identity.replace("{caller_id}", caller_id)
         headers["P-Asserted-Identity"] = f"<{identity if ':' in identity else f'sip:{identity}'}>"
     return Route(
         account=account,
-        uri=f"sip:{dialed}@{host}{suffix}",
-        local_uri=f"{shown}<sip:{settings.from_user or caller_id}@{domain}>",
+        uri=f"sip:{dialed}@{way.peer}",
+        local_uri=f"{way.shown}<sip:{way.from_user or caller_id}@{way.domain}>",
         headers=headers,
-        transport=trunk.transport.value,
-        codecs=_codecs(settings, account.endpoint),
-        ptime_ms=settings.ptime_ms,
+        transport=way.transport,
+        codecs=way.codecs,
+        ptime_ms=way.ptime_ms,
     )
 
 
-def _codecs(settings: TrunkSettings, endpoint: Endpoint) -> tuple[str, ...]:
-    """Return what the offer has to be limited to; nothing where PJSIP offers just that anyway."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What is the same for all calls through a trunk, made once for a row of it."""
+
+    trunk: TrunkRow
+    offered: tuple[str, ...]
+    plan: DialPlan
+    is_loopback: bool
+    peer: str
+    domain: str
+    shown: str
+    from_user: str | None
+    identity: str | None
+    transport: str
+    codecs: tuple[str, ...]
+    ptime_ms: int
+
+
+def _way(trunk: TrunkRow, account: Account) -> _Way:
+    known = account.way
+    offered = account.endpoint.codecs
+    if known is not None and known.trunk is trunk and known.offered is offered:
+        return known
+    settings = trunk.settings
+    host = _bracketed(trunk.host)
+    suffix = "" if trunk.transport is Transport.UDP else f";transport={trunk.transport.value}"
     wanted = tuple(codec.value for codec in settings.codecs)
-    is_default = wanted == endpoint.codecs and settings.ptime_ms == DEFAULT_PTIME_MS
-    return () if is_default else wanted
+    as_offered = wanted == offered and settings.ptime_ms == DEFAULT_PTIME_MS
+    account.way = _Way(
+        trunk=trunk,
+        offered=offered,
+        plan=settings.dial_plan,
+        is_loopback=is_loopback(trunk.host),
+        peer=f"{host}:{trunk.port}{suffix}",
+        domain=settings.from_domain or host,
+        shown=f'"{settings.from_name}" ' if settings.from_name else "",
+        from_user=settings.from_user,
+        identity=settings.asserted_identity,
+        transport=trunk.transport.value,
+        codecs=() if as_offered else wanted,
+        ptime_ms=settings.ptime_ms,
+    )
+    return account.way
 
 
-@lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Say whether *host* is an address of this machine's loopback; a name never is."""
     try:

@@ -113,11 +113,12 @@ class Leg(pj.Call):
     ) -> None:
         """Send the INVITE; raises `pj.Error` when PJSIP refuses (no capacity, bad URI)."""
         params = pj.CallOpParam(True)  # noqa: FBT003 - pjsua2 takes it by position
-        params.opt.audioCount = 1
-        params.opt.videoCount = 0
-        params.opt.textCount = 0
+        setting = params.opt
+        setting.audioCount = 1
+        setting.videoCount = 0
+        setting.textCount = 0
         if call_id:
-            params.opt.customCallId = call_id
+            setting.customCallId = call_id
         if local_uri:
             params.txOption.localUri = local_uri
         for name, value in (headers or {}).items():
@@ -195,7 +196,11 @@ class Leg(pj.Call):
         self._guarded(lambda: self._state_changed(prm))
 
     def _state_changed(self, prm: pj.OnCallStateParam) -> None:
+        sent_before = bool(self._invite)
         self._read(prm)
+        if self._invite and not sent_before:
+            # Our INVITE has left, and asking PJSIP where the call stands is dear.
+            return
         info = self.getInfo()
         state = info.state
         if state == pj.PJSIP_INV_STATE_EARLY:
@@ -317,6 +322,9 @@ class Leg(pj.Call):
             received = source.rdata
             text = received.wholeMsg
             self.provisional = text.startswith("SIP/2.0 1")
+
+    def onCallMediaTransportState(self, prm: object) -> None:
+        """Nothing: PJSIP says it five times a call, and pjsua2's own way to nothing is longer."""
 
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
         """Pass a pressed key on."""

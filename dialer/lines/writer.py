@@ -45,7 +45,6 @@ STATEMENT_TIMEOUT_S = 5.0
 class _LegRow:
     """A leg's row to be written; its dialog is read when it is."""
 
-    id: UUID
     leg: Leg
     kind: str
     state: str
@@ -55,11 +54,11 @@ class _LegRow:
     started_at: datetime
     answered_at: datetime | None
 
-    def record(self) -> LegRecord:
+    def record(self, leg_id: UUID) -> LegRecord:
         """Return what is written."""
         dialog = self.leg.dialog
         return LegRecord(
-            id=self.id,
+            id=leg_id,
             kind=self.kind,
             attempt_id=self.attempt_id,
             agent_session_id=self.agent_session_id,
@@ -91,8 +90,8 @@ class Writer:
         self._outage = Outage()
         # queue
         self._steps: list[Step] = []
-        self._legs: dict[UUID, _LegRow] = {}
-        self._written_legs: set[UUID] = set()
+        self._legs: dict[int, _LegRow] = {}
+        self._records: list[LegRecord] = []
         self._closed_legs: list[UUID] = []
         self._leg_ids: dict[int, UUID] = {}
         self._campaigns: dict[UUID, UUID] = {}
@@ -176,13 +175,9 @@ class Writer:
         """Queue the row of a leg; nothing without a dialog to keep."""
         if not leg.has_dialog:
             return
-        leg_id = self._leg_ids.get(id(leg))
-        if leg_id is None:
-            leg_id = self._leg_ids[id(leg)] = new_id()
-        known = self._legs.get(leg_id)
+        known = self._legs.get(id(leg))
         now = self.now()
-        self._legs[leg_id] = _LegRow(
-            id=leg_id,
+        self._legs[id(leg)] = _LegRow(
             leg=leg,
             kind=kind,
             attempt_id=attempt_id,
@@ -199,15 +194,14 @@ class Writer:
 
         A carrier that refuses at once is the case that matters: nobody has to end such a leg.
         """
+        row = self._legs.pop(id(leg), None)
         leg_id = self._leg_ids.pop(id(leg), None)
         if leg_id is None:
             return
-        if leg_id in self._written_legs:
-            self._written_legs.discard(leg_id)
-            self._closed_legs.append(leg_id)
-            self._wake.set()
-        else:
-            self._legs.pop(leg_id, None)
+        if row is not None:
+            self._records.append(row.record(leg_id))
+        self._closed_legs.append(leg_id)
+        self._wake.set()
 
     # Statements of their own ------------------------------------------------------------------
 
@@ -318,18 +312,20 @@ class Writer:
         async with self._writing:
             steps = [step for step in self._steps if step.attempt_id not in self._joining]
             held = [step for step in self._steps if step.attempt_id in self._joining]
-            opened, closed = list(self._legs.values()), self._closed_legs
+            opened = self._records + [
+                row.record(self._named(leg)) for leg, row in self._legs.items()
+            ]
+            closed = self._closed_legs
             if not (steps or opened or closed):
                 return
-            self._steps, self._legs, self._closed_legs = held, {}, []
-            self._written_legs.update(row.id for row in opened)
+            self._steps, self._legs, self._records, self._closed_legs = held, {}, [], []
             try:
                 async with asyncio.timeout(STATEMENT_TIMEOUT_S), self._pool.acquire() as connection:
                     await self._write(connection, steps, opened, closed)
             except BaseException:
                 # Writing a step twice changes nothing: the guard refuses the second time.
                 self._steps = steps + self._steps
-                self._legs = {leg.id: leg for leg in opened} | self._legs
+                self._records = opened + self._records
                 self._closed_legs = closed + self._closed_legs
                 raise
 
@@ -337,11 +333,11 @@ class Writer:
         self,
         connection: Connection,
         steps: list[Step],
-        opened: list[_LegRow],
+        opened: list[LegRecord],
         closed: list[UUID],
     ) -> None:
         if opened:
-            await legs.save(connection, self._process_id, [row.record() for row in opened])
+            await legs.save(connection, self._process_id, opened)
         if steps:
             applied = await attempts.advance(connection, self._process_id, steps)
             refused = {step.attempt_id for step in steps} - applied
@@ -354,17 +350,24 @@ class Writer:
             await legs.close(connection, closed, at=self.now())
 
     def _after(self, steps: list[Step], lost: set[UUID]) -> None:
+        closable: set[UUID] = set()
+        moved = False
         for step in steps:
             ended = step.state is AttemptState.ENDED
             campaign_id = self._campaigns.get(step.attempt_id)
-            if step.attempt_id in lost and not ended:
+            if lost and step.attempt_id in lost and not ended:
                 self._on_orphan(step.attempt_id)
             if campaign_id is not None and step.state is not None:
                 if ended:
                     del self._campaigns[step.attempt_id]
-                    self._notifier.post(Channel.ENGINE, campaign_id)
-                    self._notifier.post(Channel.AGENTS)
-                self._notifier.post(Channel.BOARDS)
+                    closable.add(campaign_id)
+                moved = True
+        for campaign_id in closable:
+            self._notifier.post(Channel.ENGINE, campaign_id)
+        if closable:
+            self._notifier.post(Channel.AGENTS)
+        if moved:
+            self._notifier.post(Channel.BOARDS)
 
     def _hint(self, attempt_id: UUID, session_id: UUID) -> None:
         self._notifier.post(Channel.AGENTS, session_id)
@@ -372,6 +375,11 @@ class Writer:
         campaign_id = self._campaigns.get(attempt_id)
         if campaign_id is not None:
             self._notifier.post(Channel.ENGINE, campaign_id)
+
+    def _named(self, key: int) -> UUID:
+        if key not in self._leg_ids:
+            self._leg_ids[key] = new_id()
+        return self._leg_ids[key]
 
     def _id_of(self, leg: Leg) -> UUID | None:
         return self._leg_ids.get(id(leg))
