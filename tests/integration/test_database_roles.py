@@ -20,7 +20,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "own-postgres.md
 
 def _grants() -> str:
     """Return the statements the page tells an operator to run, its second block of SQL."""
-    return re.findall(r"```sql\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1]
+    blocks: list[str] = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    return blocks[1]
 
 
 @pytest.fixture
