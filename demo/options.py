@@ -40,8 +40,8 @@ class Tempo:
 
 
 _USUAL = Tempo(
-    pace=Pace(ring=2.0, talk=6.0, voicemail=10.0, silence=8.0),
-    ring_timeout_s=18.0,
+    pace=Pace(ring=1.6, talk=5.5, voicemail=8.0, silence=6.0),
+    ring_timeout_s=16.0,
     wrap_up_s=1.0,
     busy_again_s=20.0,
     look_every_s=0.5,
@@ -49,7 +49,7 @@ _USUAL = Tempo(
     minutes=8.0,
 )
 _FAST = Tempo(
-    pace=Pace(ring=1.5, talk=6.0, voicemail=12.0, silence=8.0),
+    pace=Pace(ring=1.5, talk=5.0, voicemail=8.0, silence=6.0),
     # The profile allows no less than its minimum ring of 15 s and a second for the network.
     ring_timeout_s=15.0,
     wrap_up_s=1.0,

@@ -42,7 +42,7 @@ AGENTS_LOG = "agents.log"
 # A history that no call stands behind: without it the guard allows one call per free agent until
 # some hundred people have answered, and a demo of three minutes would end before that.
 SEEDED_ANSWERED = 1_500
-SEEDED_ABANDONED = 38
+SEEDED_ABANDONED = 34
 
 AGENTS_READY_WITHIN_S = 45.0
 AGENTS_LEAVE_WITHIN_S = 40.0
