@@ -7,6 +7,7 @@ becomes "no audio from the carrier".
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 RING_S = 30.0
 TALK_S = 5.0
 HANG_UP_S = 6.0
-# Fewer packets than half of what 20 ms frames make in the time are "no audio worth the name".
-ENOUGH_PACKETS = int(TALK_S / 0.02 / 2)
+COUNT_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,42 +172,76 @@ async def _call(config: Config, way: Callable[[Endpoint], Awaitable[Way]], *, fa
         await endpoint.stop()
 
 
+@dataclass(slots=True)
+class _Heard:
+    """RTP packets as last counted while the leg was up, and for how many seconds it was."""
+
+    sent: int = 0
+    received: int = 0
+    up_s: float = 0.0
+
+    def count(self, leg: Leg) -> None:
+        """Read PJSIP's counters; they are gone with the leg."""
+        if leg.audio is None or leg.ended or leg.answered_at is None:
+            return
+        stat = leg.getStreamStat(0)
+        self.sent, self.received = int(stat.rtcp.txStat.pkt), int(stat.rtcp.rxStat.pkt)
+        self.up_s = time.monotonic() - leg.answered_at
+
+    def legs(self, far: str) -> tuple[TrialLeg, ...]:
+        """Return both directions; half of what 20 ms frames make in the time is audio enough."""
+        enough = max(1, int(self.up_s / 0.02 / 2))
+        return (
+            TrialLeg(f"from us to {far}", self.sent, self.sent >= enough),
+            TrialLeg(f"from {far} to us", self.received, self.received >= enough),
+        )
+
+
 async def _follow(leg: Leg, caller: _Caller, far: str) -> Trial:
     answered = asyncio.create_task(caller.answered.wait(), name="answered")
     over = asyncio.create_task(caller.over.wait(), name="over")
     await asyncio.wait({answered, over}, timeout=RING_S, return_when=asyncio.FIRST_COMPLETED)
-    legs: tuple[TrialLeg, ...] = ()
-    if caller.answered.is_set():
-        await asyncio.wait({over}, timeout=TALK_S)
-        legs = _legs(leg, far)
+    heard = _Heard()
+    until = time.monotonic() + TALK_S
+    while caller.answered.is_set() and not caller.over.is_set() and time.monotonic() < until:
+        await asyncio.wait({over}, timeout=COUNT_EVERY_S)
+        heard.count(leg)
+    hung_up_by_them = caller.over.is_set()
     leg.hang_up()
     await asyncio.wait({over}, timeout=HANG_UP_S)
     for task in (answered, over):
         task.cancel()
-    return _judge(leg, caller, legs, far)
-
-
-def _legs(leg: Leg, far: str) -> tuple[TrialLeg, ...]:
-    sent, received = 0, 0
-    if leg.audio is not None and not leg.ended:
-        stat = leg.getStreamStat(0)
-        sent, received = int(stat.rtcp.txStat.pkt), int(stat.rtcp.rxStat.pkt)
-    return (
-        TrialLeg(f"from us to {far}", sent, sent >= ENOUGH_PACKETS),
-        TrialLeg(f"from {far} to us", received, received >= ENOUGH_PACKETS),
-    )
-
-
-def _judge(leg: Leg, caller: _Caller, legs: tuple[TrialLeg, ...], far: str) -> Trial:
-    code = caller.ending.code if caller.ending is not None else 0
-    reason = caller.ending.reason if caller.ending is not None else ""
     if not leg.answered:
-        rang = "It rang" if leg.rang else "It did not ring"
-        why = f"{code} {reason}".strip() or f"no answer within {RING_S:.0f} s"
-        return Trial(False, f"{rang}, but was not answered: {why}.", False, code, legs)  # noqa: FBT003
+        return _unanswered(leg, caller)
+    return _judge(heard, caller, far, hung_up_by_them=hung_up_by_them)
+
+
+def _unanswered(leg: Leg, caller: _Caller) -> Trial:
+    ending = caller.ending
+    code = ending.code if ending is not None else 0
+    if not leg.provisional and (ending is None or not ending.provisional) and leg.hung_up:
+        said = f"Nothing came back at all within {RING_S:.0f} s: check host, port and firewall."
+        return Trial(ok=False, said=said, answered=False, sip_code=0, legs=())
+    if leg.hung_up:
+        why = f"nobody answered within {RING_S:.0f} s"
+    elif code < 400:
+        why = f"it was redirected ({code}), which is never followed"
+    else:
+        why = f"{code} {ending.reason if ending is not None else ''}".strip()
+    rang = "It rang" if leg.rang else "It did not ring"
+    return Trial(ok=False, said=f"{rang}: {why}.", answered=False, sip_code=code, legs=())
+
+
+def _judge(heard: _Heard, caller: _Caller, far: str, *, hung_up_by_them: bool) -> Trial:
+    legs = heard.legs(far)
     deaf = [part.name for part in legs if not part.has_audio]
-    if deaf:
+    if heard.up_s == 0:
+        said = "Answered, and hung up again before any audio could be counted."
+    elif deaf:
         said = f"Answered, but there is no audio {' and none '.join(deaf)}."
     else:
         said = f"Answered, and audio flows both ways; {far} heard itself."
-    return Trial(not deaf, said, True, code or 200, legs)  # noqa: FBT003
+    if hung_up_by_them and heard.up_s > 0:
+        said += f" The other side hung up after {heard.up_s:.0f} s."
+    code = caller.ending.code if caller.ending is not None else 200
+    return Trial(ok=not deaf and heard.up_s > 0, said=said, answered=True, sip_code=code, legs=legs)
