@@ -99,6 +99,8 @@ class Bare:
                 return self._call_agents(**command)
             case "customers":
                 return self._call_customers(**command)
+            case "hang_up":
+                return self._hang_up()
             case other:
                 raise ValueError(f"unknown command {other}")
 
@@ -142,6 +144,15 @@ class Bare:
         for uri, agent in uris.items():
             self._dial(uri, self._agents[agent])
         return len(uris)
+
+    def _hang_up(self) -> int:
+        """End every call; return how many there were."""
+        ended = len(self._calls)
+        for call in tuple(self._calls):
+            call.hangup(pj.CallOpParam())
+        self._until(lambda: not self._calls, "all calls are over")
+        self._agents = []
+        return ended
 
 
 def spent(cpu: float, wall: float) -> dict[str, float]:

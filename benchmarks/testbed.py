@@ -49,6 +49,13 @@ class Database:
         first = (self.folder / "postgres" / "postmaster.pid").read_text(encoding="utf-8")
         return int(first.split("\n", 1)[0])
 
+    async def clear(self) -> None:
+        """Forget everything; no line process or engine may be running."""
+        await self.pool.execute(
+            "TRUNCATE lead_list, subject, agent, campaign, trunk, process CASCADE"
+        )
+        await self.pool.execute("TRUNCATE live_attempt, attempt, call_event, agent_event, decision")
+
     def cpu_s(self) -> float:
         """Return the CPU seconds of all its processes so far."""
         return machine.tree_cpu_s(self.postmaster)
