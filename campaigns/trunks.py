@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from campaigns.complaints import first_complaint
 from campaigns.errors import UserError
 from campaigns.rules.dialable_numbers import DialPlan, NumberFormat
 from campaigns.rules.zones import zones_of_region
@@ -138,19 +139,3 @@ def parse_settings(values: dict[str, Any], *, trunk: str) -> TrunkSettings:
         return TrunkSettings.model_validate(values)
     except ValidationError as error:
         raise UserError(f"Trunk {trunk!r}: {first_complaint(error)}") from None
-
-
-def first_complaint(error: ValidationError) -> str:
-    """Return the first thing pydantic found wrong as one sentence, without pydantic's words."""
-    found = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in found["loc"])
-    message = found["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if found["type"] == "extra_forbidden":
-        return f"there is no setting {field!r}; check its spelling."
-    given = f" is {found['input']!r}" if found["loc"] and _is_plain(found["input"]) else ""
-    return f"{field}{given}: {message}." if field else f"{message}."
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, int | float | bool) or (isinstance(value, str) and len(value) <= 40)

@@ -192,6 +192,10 @@ class Config(BaseSettings):
             raise ValueError("public_address cannot be the wildcard: give the address carriers see")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together: set both or neither")
+        for name in ("tls_certificate", "tls_key", "tls_ca"):
+            path: Path | None = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name} {path} is not there: give a PEM file, or nothing")
         self._check_trunks()
         return self
 

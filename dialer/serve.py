@@ -112,9 +112,15 @@ class Service:
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                 problem = bind_problem(str(self._config.bind_address), port, kind)
                 if problem is not None:
+                    wrong_address = "no address" in problem
                     raise UserError(
                         f"SIP port {port} on {self._config.bind_address} cannot be opened "
-                        f"({problem}): set DIALER_SIP_PORT to a free one."
+                        f"({problem}): "
+                        + (
+                            "set DIALER_BIND_ADDRESS to one of its addresses."
+                            if wrong_address
+                            else "set DIALER_SIP_PORT to a free one."
+                        )
                     )
 
     async def turn(self) -> None:

@@ -13,6 +13,7 @@ import asyncpg
 from pydantic import ValidationError
 
 from campaigns import lifecycle
+from campaigns.complaints import first_complaint
 from campaigns.errors import UserError
 from campaigns.lifecycle import CAMPAIGN, IllegalTransition
 from campaigns.model import CampaignSettings, CampaignState, new_id
@@ -22,7 +23,6 @@ from campaigns.rules.profiles import Profile
 from campaigns.rules.zones import zones_of_region
 from campaigns.stores import leads
 from campaigns.stores.readiness import check_can_start, readiness_of
-from campaigns.trunks import first_complaint
 from pacing import Mode
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def parse_settings(values: Mapping[str, Any]) -> CampaignSettings:
     try:
         settings = CampaignSettings.model_validate(dict(values))
     except ValidationError as error:
-        raise UserError(f"Campaign setting {first_complaint(error)}") from None
+        raise UserError(f"Campaign settings: {first_complaint(error)}") from None
     _check_settings(settings)
     return settings
 
@@ -105,6 +105,19 @@ def _check_settings(settings: CampaignSettings) -> None:
     retry.check_rules(settings.retry)
     if not settings.weekdays or not set(settings.weekdays) <= set(range(7)):
         raise UserError("Campaign setting weekdays: name at least one of 0 (Monday) to 6 (Sunday).")
+
+
+def _check_target(settings: CampaignSettings, profile_name: str) -> None:
+    """Refuse an abandonment target above what the campaign's law allows."""
+    profile = profiles.PROFILES.get(profile_name)
+    target = settings.target_abandonment
+    if target is None or profile is None:
+        return
+    if round(target * 1_000_000) > profile.limit_ppm:
+        raise UserError(
+            f"Campaign setting target_abandonment is {target:g}: profile {profile_name!r} allows "
+            f"{profile.limit_ppm / 1_000_000:g} at most."
+        )
 
 
 def from_record(record: asyncpg.Record) -> CampaignRow:
@@ -165,6 +178,7 @@ async def create(connection: Connection, new: NewCampaign) -> CampaignRow:
     regions = check_regions(new.regions)
     settings = new.settings or CampaignSettings()
     _check_settings(settings)
+    _check_target(settings, new.profile)
     record = await connection.fetchrow(
         """
         INSERT INTO campaign (id, name, seller, purpose, mode, profile, regions, settings)
@@ -248,6 +262,7 @@ async def configure(
         _check_settings(settings)
     async with connection.transaction():
         campaign = await get(connection, name)
+        _check_target(settings or campaign.settings, profile or campaign.profile_name)
         await connection.execute(
             """
             UPDATE campaign

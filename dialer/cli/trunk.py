@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from campaigns.complaints import first_complaint
 from campaigns.errors import UserError
 from campaigns.model import Transport, TrunkKind
 from campaigns.stores import trunks
 from campaigns.stores.trunks import NewTrunk, TrunkRow
-from campaigns.trunks import first_complaint, parse_settings
+from campaigns.trunks import parse_settings
 from dialer import trunk_sync
 from dialer.cli import output, session, trial_view
 from dialer.trunk_section import TrunkSection
