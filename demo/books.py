@@ -145,8 +145,15 @@ def _about_one(ours: OurCall, theirs: CarrierCall) -> Iterable[Difference]:
         yield differ("final answer", ours.sip_code or "none", theirs.status or "none")
     if theirs.is_live:
         yield differ("is it over", "yes", "still up")
-    elif ours.ended_by not in _ENDED_BY.get(theirs.ended_by or "", frozenset()):
+    elif ours.ended_by not in _may_have_ended(theirs):
         yield differ("ended by", ours.ended_by or "unknown", theirs.ended_by or "nobody")
+
+
+def _may_have_ended(call: CarrierCall) -> frozenset[EndedBy]:
+    """Return who may have ended a call; where the BYEs of both crossed, each side is right."""
+    if call.byes_crossed:
+        return frozenset().union(*_ENDED_BY.values())
+    return _ENDED_BY.get(call.ended_by or "", frozenset())
 
 
 def status_class(code: int | None) -> int | None:

@@ -55,7 +55,7 @@ _FAST = Tempo(
     wrap_up_s=1.0,
     busy_again_s=10.0,
     look_every_s=0.5,
-    leads=60,
+    leads=50,
     minutes=4.0,
 )
 USUAL_LEADS, FAST_LEADS = _USUAL.leads, _FAST.leads

@@ -176,11 +176,7 @@ async def _play(stage: Stage) -> bool:
             console.print(f"The time is up ({options.minutes:g} minutes of calling).")
         await stage.shell.run("campaign", "stop", CAMPAIGN)
         stopped = await watching.until_stopped(
-            stage.pool,
-            CAMPAIGN,
-            console,
-            every_s=options.tempo.look_every_s,
-            check=stage.check,
+            stage.pool, CAMPAIGN, every_s=options.tempo.look_every_s, check=stage.check
         )
     await _until_quiet(stage)
     await stage.shell.show("report", "campaign", CAMPAIGN)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from campaigns.stores.database import Pool
 
 LINE_EVERY_S = 5.0
-_PICTURE_WIDTH = 108
+_PICTURE_WIDTH = 112
 # A picture that fetches fonts from elsewhere would be blank without a network.
 _WEB_FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 # A lead due this soon is waited for; later ones are left to their retry time.
@@ -137,25 +137,23 @@ async def until_done(
 
 
 async def until_stopped(
-    pool: Pool, campaign: str, console: Console, *, every_s: float, check: Callable[[], None]
+    pool: Pool, campaign: str, *, every_s: float, check: Callable[[], None]
 ) -> bool:
-    """Watch the calls in flight end after the stop; False if that took too long."""
+    """Wait until the calls in flight have ended after the stop; False if that took too long."""
     until = time.monotonic() + STOPPED_WITHIN_S
-    with screen(console) as shown:
-        async for board in boards(pool, campaign, every_s=every_s, check=check):
-            if board.state is CampaignState.STOPPED and not board.calls:
-                return True
-            if time.monotonic() > until:
-                return False
-            if not console.is_terminal:
-                shown.show(board)
+    async for board in boards(pool, campaign, every_s=every_s, check=check):
+        if board.state is CampaignState.STOPPED and not board.calls:
+            return True
+        if time.monotonic() > until:
+            return False
     raise AssertionError("the boards never end")
 
 
 def busyness(board: BoardSnapshot) -> int:
-    """Return how much there is to see: the more calls in different states, the more."""
+    """Return how much there is to see: agents talking, calls in many states, new calls."""
     talking = board.agents_in(AgentState.TALKING)
-    return 10 * len(board.calls) + 5 * talking + min(board.attempts, 200) // 4
+    starting = board.pacing is not None and board.pacing.originate > 0
+    return 10 * len(board.calls) + 5 * talking + 20 * starting + min(board.attempts, 200) // 4
 
 
 def save_picture(board: BoardSnapshot, path: Path) -> None:

@@ -43,6 +43,8 @@ class CarrierCall:
     """BYE either way, or the final answer of a call not answered."""
     ended_by: str | None = None
     """``caller`` (BYE or CANCEL received) or ``carrier`` (BYE or a refusal sent)."""
+    byes_crossed: bool = False
+    """Both sides sent a BYE before either had the other's; `ended_by` names the first one here."""
     status: int | None = None
     """Final status of the INVITE, None while there is none; a 401 or 407 challenge is not final."""
     challenged: bool = False
@@ -174,6 +176,8 @@ def _note_request(call: CarrierCall, method: str, at: float, *, received: bool) 
         case "BYE" if call.ended_at is None:
             call.ended_at = at
             call.ended_by = "caller" if received else "carrier"
+        case "BYE" if (call.ended_by == "caller") != received:
+            call.byes_crossed = True
         case _:
             pass
 

@@ -77,6 +77,14 @@ def test_a_refusal_of_the_network() -> None:
     assert found.agree
 
 
+@pytest.mark.parametrize("ended_by", [EndedBy.US, EndedBy.THEM])
+def test_both_hang_up_at_once(ended_by: EndedBy) -> None:
+    """
+    Where the BYEs of both sides crossed on the wire, either side may say who ended the call.
+    """
+    assert books.compare([ours(ended_by=ended_by)], [theirs(byes_crossed=True)]).agree
+
+
 def test_a_call_the_carrier_never_saw() -> None:
     """
     An attempt without a call at the carrier is a difference.
