@@ -113,10 +113,17 @@ async def connect(dsn: str) -> Connection:
     return connection
 
 
+async def _keep(connection: Connection) -> None:
+    # asyncpg would ask the server to reset the session each time one is given back: a round trip
+    # as long as many of the statements themselves.
+    del connection
+
+
 async def open_pool(dsn: str, *, size: int = 4, settings: dict[str, str] | None = None) -> Pool:
     """Open a pool of at most *size* connections; raises `DatabaseError`.
 
-    Every statement is bounded by 30 s, so that a stuck server is an error and not a silence.
+    Every statement is bounded by 30 s, so that a stuck server is an error and not a silence. What
+    is lent must be given back without settings, listeners or locks of the session's own.
     """
     await (await connect(dsn)).close()
     return await asyncpg.create_pool(
@@ -124,6 +131,7 @@ async def open_pool(dsn: str, *, size: int = 4, settings: dict[str, str] | None 
         min_size=1,
         max_size=size,
         init=_set_codecs,
+        reset=_keep,
         command_timeout=30,
         server_settings={
             "application_name": "overdial",

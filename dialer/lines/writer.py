@@ -39,6 +39,10 @@ log = structlog.get_logger(__name__)
 
 GATHER_S = 0.004
 STATEMENT_TIMEOUT_S = 5.0
+# What must not be written before a verdict or a join that came first.
+_AFTER_ANSWER = frozenset(
+    {AttemptState.ANNOUNCING, AttemptState.LEAVING_MESSAGE, AttemptState.ENDED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +212,15 @@ class Writer:
     async def reserve(
         self, attempt_id: UUID, finding: Finding, *, again: bool, within_s: float
     ) -> UUID | None:
-        """Record the verdict and hold an agent; None when there is none or Postgres is away."""
+        """Record the verdict and hold an agent; None when there is none or Postgres is away.
+
+        Without a verdict on the audio nothing has to be written first: what an agent is held for
+        may still stand as dialing in its row, and the person waits one statement, not several.
+        """
         try:
             async with asyncio.timeout(within_s):
-                await self.flush()
+                if finding.screening is not None:
+                    await self.flush()
                 async with self._pool.acquire() as connection:
                     agent = await reservations.reserve_agent(
                         connection,
@@ -237,14 +246,17 @@ class Writer:
         try:
             while True:
                 try:
-                    async with asyncio.timeout(STATEMENT_TIMEOUT_S):
-                        async with self._pool.acquire() as connection:
-                            held = await reservations.join(
-                                connection, self._process_id, attempt_id, at=at
-                            )
-                            leg_ids = [i for i in map(self._id_of, members) if i is not None]
-                            if held is not None and len(leg_ids) == len(members):
-                                await legs.bridge(connection, self._process_id, leg_ids, at=at)
+                    await self.flush()
+                    async with (
+                        asyncio.timeout(STATEMENT_TIMEOUT_S),
+                        self._pool.acquire() as connection,
+                    ):
+                        held = await reservations.join(
+                            connection, self._process_id, attempt_id, at=at
+                        )
+                        leg_ids = [i for i in map(self._id_of, members) if i is not None]
+                        if held is not None and len(leg_ids) == len(members):
+                            await legs.bridge(connection, self._process_id, leg_ids, at=at)
                     break
                 except DATABASE_AWAY as error:
                     await asyncio.sleep(self._outage.began(error))
@@ -267,7 +279,7 @@ class Writer:
         self._hint(attempt_id, session_id)
 
     def hold(self, attempt_id: UUID) -> None:
-        """Keep the steps of a call back until `verdict` or `joined` has written what goes first."""
+        """Keep what follows the answer back until `verdict` or `joined` has written its part."""
         self._joining.add(attempt_id)
 
     async def verdict(self, attempt_id: UUID, finding: Finding) -> None:
@@ -310,8 +322,8 @@ class Writer:
     async def flush(self) -> None:
         """Write what is queued now; raises what says that Postgres is away, and keeps it then."""
         async with self._writing:
-            steps = [step for step in self._steps if step.attempt_id not in self._joining]
-            held = [step for step in self._steps if step.attempt_id in self._joining]
+            steps = [step for step in self._steps if not self._has_to_wait(step)]
+            held = [step for step in self._steps if self._has_to_wait(step)]
             opened = self._records + [
                 row.record(self._named(leg)) for leg, row in self._legs.items()
             ]
@@ -328,6 +340,9 @@ class Writer:
                 self._records = opened + self._records
                 self._closed_legs = closed + self._closed_legs
                 raise
+
+    def _has_to_wait(self, step: Step) -> bool:
+        return step.attempt_id in self._joining and step.state in _AFTER_ANSWER
 
     async def _write(
         self,
