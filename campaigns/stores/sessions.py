@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOGGED_IN = "logged in"
 LOGGED_OUT = "logged out"
+CALLING = "calling the phone"
 
 _LEGAL = [(old, new) for old, news in lifecycle.AGENT.items() for new in sorted(news)]
 _LEGAL_OLD = [old for old, _ in _LEGAL]
@@ -180,17 +181,37 @@ async def log_in(
             session = await of_agent(connection, agent_id)
             if session is None:
                 raise UserError("The agent logged out at this very moment: log in again.")
+            if await _is_phone_gone(connection, session):
+                return await _call_again(connection, session, at=at, resume=False)
             return session
         session = session_of(row)
-        await _told(connection, session, at=at, reason="calling the phone")
-        await connection.execute(
-            "INSERT INTO line_command (id, process_id, kind, agent_session_id)"
-            " VALUES ($1, $2, 'call_agent', $3)",
-            new_id(),
-            process_id,
-            session.id,
-        )
+        await _told(connection, session, at=at, reason=CALLING)
+        await _call_phone(connection, session, resume=False)
         return session
+
+
+async def _call_phone(connection: Connection, session: Session, *, resume: bool) -> None:
+    """Have the session's line process call its phone; *resume* makes the agent ready then."""
+    await connection.execute(
+        "INSERT INTO line_command (id, process_id, kind, agent_session_id, detail)"
+        " VALUES ($1, $2, 'call_agent', $3, $4)",
+        new_id(),
+        session.process_id,
+        session.id,
+        {"resume": resume},
+    )
+
+
+async def _call_again(
+    connection: Connection, session: Session, *, at: datetime, resume: bool
+) -> Session:
+    """Call the phone of an agent who is paused because it hung up."""
+    moved = await move(connection, [Move(session.id, AgentState.OFFLINE, at, CALLING)])
+    await connection.execute(
+        "UPDATE agent_session SET phone_gone = false WHERE id = $1", session.id
+    )
+    await _call_phone(connection, session, resume=resume)
+    return moved[0]
 
 
 async def phone_up(
@@ -222,10 +243,12 @@ async def phone_lost(
     at: datetime,
     reason: str,
     to: AgentState = AgentState.OFFLINE,
+    gone: bool = False,
 ) -> PhoneLoss | None:
     """Take an agent whose phone failed out of work, with the reason; None if logged out.
 
-    *to* is offline when the leg is gone, paused when it is up but silent. A call the agent was
+    *to* is offline when the leg was never up, paused when it was; *gone* says that a leg which was
+    up has ended, so that it is called again before the agent can be ready. A call the agent was
     reserved for or talked on loses its agent and stays up: announce to it. A call in wrap-up gets
     disposition none.
     """
@@ -245,7 +268,10 @@ async def phone_lost(
         session = session_of(row)
         if session.state is to or session.state is AgentState.OFFLINE:
             await connection.execute(
-                "UPDATE agent_session SET pause_reason = $2 WHERE id = $1", session_id, reason
+                "UPDATE agent_session SET pause_reason = $2, phone_gone = $3 WHERE id = $1",
+                session_id,
+                reason,
+                gone,
             )
             await _told(connection, session, at=at, reason=reason)
             return PhoneLoss(session, None)
@@ -257,6 +283,9 @@ async def phone_lost(
                 left = call["id"]
                 await _lose_agent(connection, call["id"], call["process_id"], at=at, reason=reason)
         moved = await move(connection, [Move(session_id, to, at, reason)])
+        await connection.execute(
+            "UPDATE agent_session SET phone_gone = $2 WHERE id = $1", session_id, gone
+        )
         return PhoneLoss(moved[0] if moved else session, left)
 
 
@@ -290,8 +319,8 @@ async def _lose_agent(
 async def set_ready(connection: Connection, session_id: UUID, *, at: datetime) -> Session:
     """Make the agent ready; in mid-call, take back a pause or log-out asked for.
 
-    In wrap-up it ends the wrap-up, with disposition none if none was given. Raises `UserError` when
-    the phone is not up.
+    In wrap-up it ends the wrap-up, with disposition none if none was given. A phone that hung up is
+    called again first. Raises `UserError` when the phone is being called.
     """
     async with connection.transaction():
         session = await locked(connection, session_id)
@@ -306,8 +335,16 @@ async def set_ready(connection: Connection, session_id: UUID, *, at: datetime) -
                 await _request(connection, session_id, pause=None, log_out=False)
                 return await _end_wrap_up(connection, session, at=at)
             case AgentState.PAUSED:
+                if await _is_phone_gone(connection, session):
+                    return await _call_again(connection, session, at=at, resume=True)
                 moved = await move(connection, [Move(session_id, AgentState.READY, at)])
                 return moved[0]
+
+
+async def _is_phone_gone(connection: Connection, session: Session) -> bool:
+    return session.state is AgentState.PAUSED and bool(
+        await connection.fetchval("SELECT phone_gone FROM agent_session WHERE id = $1", session.id)
+    )
 
 
 async def request_pause(

@@ -40,6 +40,8 @@ ANNOUNCE_MARGIN_S = 0.15
 RESERVE_AGAIN_S = 0.1
 # If screening stalls for any reason the person is not made to wait for it.
 SCREENING_STALL_S = 9.0
+# A server that does not answer at once owes a 100 within 200 ms; five INVITEs fit into this.
+SILENT_TRUNK_S = 8.0
 
 
 class Phase(Enum):
@@ -102,6 +104,7 @@ class CustomerCall:
         self.leg = leg
         leg.codecs, leg.ptime_ms = route.codecs, route.ptime_ms
         self._timers.set("ring", self.timers.ring_timeout_s, self._ring_timeout)
+        self._timers.set("silent trunk", SILENT_TRUNK_S, self._silent_trunk)
         try:
             leg.dial(
                 route.uri,
@@ -146,6 +149,15 @@ class CustomerCall:
             if short > 0:
                 self._timers.set("ring", short, self._ring_timeout)
                 return
+        leg.ring_timeout = True
+        leg.hang_up()
+
+    def _silent_trunk(self) -> None:
+        """Give a trunk up that has not even said 100: nothing rings behind it (RFC 3261 §8.2.6)."""
+        leg = self.leg
+        if leg is None or self.phase is not Phase.DIALING or leg.provisional or leg.hung_up:
+            return
+        self.end_reason = "the trunk said nothing"
         leg.ring_timeout = True
         leg.hang_up()
 

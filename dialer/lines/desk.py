@@ -173,7 +173,7 @@ class Desk:
         )
 
     def phone_down(self, agent: AgentLeg, reason: str) -> None:
-        """Take the agent offline with the reason; the customer gets the announcement."""
+        """Pause the agent with the reason; the customer on the line gets the announcement."""
         self.agents.pop(agent.session_id, None)
         call, agent.call = agent.call, None
         if call is not None:
@@ -181,18 +181,34 @@ class Desk:
         if agent.leg is not None:
             self._board.writer.leg_over(agent.leg)
             self._board.retire(agent.leg)
-        self._spawn("phone-down", agent.session_id, lambda: self._lost(agent.session_id, reason))
+        was_up = agent.leg is not None and agent.leg.answered
+        to = AgentState.PAUSED if was_up else AgentState.OFFLINE
+        self._spawn(
+            "phone-down",
+            agent.session_id,
+            lambda: self._lost(agent.session_id, reason, to=to, gone=was_up),
+        )
 
     def phone_digit(self, agent: AgentLeg, digit: str) -> None:
         """Nothing yet: an agent on the open line uses the screen, not the keypad."""
         del agent, digit
 
     async def _lost(
-        self, session_id: UUID, reason: str, to: AgentState = AgentState.OFFLINE
+        self,
+        session_id: UUID,
+        reason: str,
+        *,
+        to: AgentState = AgentState.OFFLINE,
+        gone: bool = False,
     ) -> None:
         async with self._pool.acquire() as connection:
             await sessions.phone_lost(
-                connection, session_id, at=self._board.writer.now(), reason=reason, to=to
+                connection,
+                session_id,
+                at=self._board.writer.now(),
+                reason=reason,
+                to=to,
+                gone=gone,
             )
         self._changed(session_id)
 

@@ -263,7 +263,8 @@ class Leg(pj.Call):
         final_received = self._final_code is not None
         return Ending(
             # PJSIP reports a redirect it was told not to follow as 487.
-            code=self._final_code or code,
+            # Where nothing came back there is no code but our own.
+            code=self._final_code or (0 if self.hung_up and not self.answered else code),
             reason=reason,
             cause=q850_cause(self._final_text),
             answered=self.answered,

@@ -87,17 +87,23 @@ async def end(dialog: Dialog, *, answered: bool, credentials: Credentials | None
     """End an orphaned dialog; return the final status, or 0 when nobody answered in time.
 
     A ringing leg may have been answered after its process died, and a CANCEL is too late then
-    without saying so (RFC 3261 §9.2): the early dialog gets its BYE as well (§15).
+    without saying so (RFC 3261 §9.2): the early dialog gets its BYE as well (§15). Neither waits
+    for the other, because the answer to a CANCEL goes to where the dead process listened.
     """
-    cancelled = 0
-    if not answered:
-        cancelled = await _exchange(dialog, lambda _: cancel(dialog))
-        if "tag=" not in dialog.remote:
-            return cancelled
+    if answered:
+        return await _bye(dialog, credentials)
+    cancelled = _exchange(dialog, lambda _: cancel(dialog))
+    if "tag=" not in dialog.remote:
+        return await cancelled
+    statuses = await asyncio.gather(cancelled, _bye(dialog, credentials))
+    return max(statuses)
+
+
+async def _bye(dialog: Dialog, credentials: Credentials | None) -> int:
     status = await _exchange(dialog, lambda sent_by: bye(dialog, sent_by=sent_by))
     if status in _CHALLENGES and credentials is not None:
         status = await _with_digest(dialog, credentials)
-    return cancelled or status
+    return status
 
 
 async def _with_digest(dialog: Dialog, credentials: Credentials) -> int:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+ANSWERS_WITHIN_S = 1.5
+
 
 class Successor:
     """Looks for dead line processes and takes over from them; every line process has one."""
@@ -37,6 +39,7 @@ class Successor:
         self._pool = pool
         self._process = process
         self._notifier = notifier
+        self._ending: set[asyncio.Task[int]] = set()
 
     async def turn(self) -> None:
         """Take over from each line process that is surely gone."""
@@ -64,7 +67,7 @@ class Successor:
             for trunk in known.values()
             if trunk.username and trunk.password
         }
-        results = await asyncio.gather(*(self._end(leg, credentials) for leg in left))
+        results = await self._end_all(left, credentials)
         now = self._process.clock.now()
         async with self._pool.acquire() as connection:
             await legs.close(connection, [leg.id for leg in left], at=now)
@@ -73,7 +76,7 @@ class Successor:
             "line_process_succeeded",
             dead=str(dead),
             legs_ended=len(left),
-            legs_unanswered=sum(1 for status in results if status == 0),
+            legs_unanswered=len(left) - sum(1 for status in results if status),
             attempts_interrupted=closed.interrupted,
             claims_returned=closed.returned,
             agents_called_again=closed.agents,
@@ -81,6 +84,26 @@ class Successor:
         self._notifier.post(Channel.ENGINE)
         self._notifier.post(Channel.AGENTS)
         self._notifier.post(Channel.LINES, self._process.id)
+
+    async def _end_all(
+        self, left: list[OpenLeg], credentials: dict[UUID, Credentials]
+    ) -> list[int]:
+        """Send every BYE and CANCEL now; return the answers that came within `ANSWERS_WITHIN_S`.
+
+        Agents and leads do not wait for a peer that says nothing: the requests are repeated in the
+        background meanwhile.
+        """
+        ending = [
+            asyncio.create_task(self._end(leg, credentials), name=f"orphan-{leg.id}")
+            for leg in left
+        ]
+        if not ending:
+            return []
+        done, pending = await asyncio.wait(ending, timeout=ANSWERS_WITHIN_S)
+        self._ending.update(pending)
+        for task in pending:
+            task.add_done_callback(self._ending.discard)
+        return [task.result() for task in done]
 
     async def _end(self, leg: OpenLeg, credentials: dict[UUID, Credentials]) -> int:
         dialog = Dialog.from_json(leg.dialog)

@@ -93,15 +93,22 @@ async def test_clock_at_answer_joins_by_a_second_and_a_half(
 async def test_agents_phone_drops_in_mid_call(
     lab: Laboratory, carrier: Carrier, phones: PhoneBank
 ) -> None:
-    """The agent goes offline with the reason; the customer hears the announcement, not silence."""
+    """The agent is paused with the reason; the customer hears the announcement, not silence.
+
+    Ready calls the phone again.
+    """
     session = await lab.agent(phones["agent1"].uri)
     attempt = await lab.dial(PERSON)
     await lab.until(attempt, "bridged")
     await phones["agent1"].hang_up()
-    agent = await lab.until_agent(session, AgentState.OFFLINE)
+    agent = await lab.until_agent(session, AgentState.PAUSED)
     await lab.until(attempt, "announcing")
     row = await lab.until(attempt, "ended")
+    async with lab.pool.acquire() as connection:
+        await sessions.set_ready(connection, session, at=datetime.now(UTC))
+    await lab.until_agent(session, AgentState.READY)
 
+    assert phones["agent1"].is_up
     assert "phone hung up" == agent["pause_reason"]
     assert "agent lost: phone hung up" == row["end_reason"]
     assert "released" == row["reservation"]

@@ -217,6 +217,7 @@ CREATE TABLE agent_session (
     pause_reason text,
     pause_requested text,                    -- a pause asked for in mid-call, taken after it
     logout_requested boolean NOT NULL DEFAULT false,
+    phone_gone boolean NOT NULL DEFAULT false,      -- paused because its phone leg ended
     process_id uuid REFERENCES process,      -- the line process that holds its phone leg
     attempt_id uuid UNIQUE,                  -- the attempt it is reserved for, talks on or wraps up
     wrap_up_until timestamptz,
