@@ -50,7 +50,7 @@ async def measure(options: Options) -> Found:
     length = LENGTHS[options.quick]
     async with testbed.postgres() as database, BusyCarrier(database.folder / "sipp") as carrier:
         metrics, pjsip = await unwired_beside_bare(carrier.port, length)
-        metrics |= await wired(database, carrier, length)
+        metrics |= await wired(database, carrier, length.seconds)
         return Found(metrics, (pjsip, database.version))
 
 
@@ -124,7 +124,7 @@ class Feeder:
         return sum(start <= moment < end for moment in self.ended_at)
 
 
-async def wired(database: Database, carrier: BusyCarrier, length: Length) -> dict[str, float]:
+async def wired(database: Database, carrier: BusyCarrier, seconds: float) -> dict[str, float]:
     """Return attempts a second with the wire, and what each process spends on one."""
     async with Lines(database) as lines:
         await lines.trunk_to(carrier.port)
@@ -133,8 +133,8 @@ async def wired(database: Database, carrier: BusyCarrier, length: Length) -> dic
         try:
             await asyncio.sleep(4.0)
             began, before = time.time(), spent(database, lines, carrier)
-            progress(f"with Postgres: measuring for {length.seconds:.0f} s")
-            await asyncio.sleep(length.seconds)
+            progress(f"with Postgres: measuring for {seconds:.0f} s")
+            await asyncio.sleep(seconds)
             ended, after = time.time(), spent(database, lines, carrier)
             # What was written just before the end is still to be collected.
             await asyncio.sleep(0.3)
