@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks import testbed
 from benchmarks.children import say, serve
 from siplab import mouth
+from siplab.ear import Ear
 from siplab.phones import Phone, PhoneBank, PhoneError, PhoneEvent
 
 TONE_HZ = 400
@@ -75,24 +76,24 @@ class FarEnds:
                 answers, self._answers = self._answers, []
                 return answers
             case "first_tones":
-                return [self._first_tone(name, after) for name, after in command["asked"]]
+                return [first_tone(self.bank[name].ear, at) for name, at in command["asked"]]
             case "up":
                 return sum(phone.is_up for phone in self.bank)
             case other:
                 raise ValueError(f"unknown command {other}")
 
-    def _first_tone(self, name: str, after: float) -> float | None:
-        """Return when the first frame of a customer's tone after a moment arrived at a phone."""
-        ear = self.bank[name].ear
-        first = bisect.bisect_left(ear.times, after)
-        samples = ear.audio(after)
-        frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME)
-        peaks = 2 * np.abs(np.fft.rfft(frames.astype(np.float64), axis=1)[:, _BIN]) / _FRAME
-        found = np.flatnonzero(peaks >= _HEARD)
-        # Older audio than what is kept cannot be asked for: then the two would not be in step.
-        if not found.size or len(ear.times) - first != len(frames):
-            return None
-        return float(ear.times[first + int(found[0])])
+
+def first_tone(ear: Ear, after: float) -> float | None:
+    """Return when the first frame with a customer's tone after a moment arrived at an ear."""
+    first = bisect.bisect_left(ear.times, after)
+    samples = ear.audio(after)
+    frames = samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    peaks = 2 * np.abs(np.fft.rfft(frames.astype(np.float64), axis=1)[:, _BIN]) / _FRAME
+    found = np.flatnonzero(peaks >= _HEARD)
+    # Older audio than what is kept cannot be asked for: then the two would not be in step.
+    if not found.size or len(ear.times) - first != len(frames):
+        return None
+    return float(ear.times[first + int(found[0])])
 
 
 async def _run(options: argparse.Namespace) -> None:

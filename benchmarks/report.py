@@ -77,7 +77,7 @@ class Report:
                 "machine": self.machine,
                 "metrics": {name: rounded(value) for name, value in self.metrics.items()},
                 "targets": {
-                    name: [target.relation.value, target.value]
+                    name: [target.relation.value, float(target.value)]
                     for name, target in self.targets.items()
                 },
             }
