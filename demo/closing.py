@@ -96,7 +96,9 @@ def _checks(evidence: Evidence, people: People) -> Iterable[Check]:
         tuple(_report_differences(report, theirs)),
     )
     yield Check(
-        f"Every lead is final or has its next time: {_standings(standing)}",
+        f"Every lead is final or has its next time"
+        f"{', the rest is left for later' if evidence.was_cut_short else ''}: "
+        f"{_standings(standing)}",
         tuple(_open_leads(evidence)),
     )
     yield Check(
