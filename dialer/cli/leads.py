@@ -19,6 +19,7 @@ from rich.progress import (
 from campaigns import lead_columns, lead_import
 from campaigns.errors import UserError
 from campaigns.lead_import import ImportPlan, ImportReport
+from campaigns.rules.gate import Rule
 from campaigns.stores import campaigns, lead_reasons, leads
 from campaigns.stores.lead_reasons import NumberReasons
 from dialer.cli import output, session
@@ -134,8 +135,11 @@ def why(
         typer.echo(
             f"{lead.attempts} attempts" + ("" if lead.is_next_number else ", not its next number")
         )
+        if lead.done_reason is not None:
+            typer.echo(f"  done: {lead.done_reason.replace('_', ' ')}")
         for rule, meaning in lead.rules:
-            typer.echo(f"  {rule}: {meaning}")
+            if rule != Rule.LEAD_STATE or lead.done_reason is None:
+                typer.echo(f"  {rule}: {meaning}")
         if not lead.rules:
             typer.echo("  nothing holds it: it is called when its turn comes")
         elif lead.next_call_at is not None and lead.next_call_at > now:

@@ -126,15 +126,19 @@ async def _service(connection: Connection, campaign: CampaignRow) -> list[Reason
     return found
 
 
+_STATES = {CampaignState.DRAFT: "not started yet (draft)"}
+
+
 async def _not_running(connection: Connection, campaign: CampaignRow) -> Reason:
     missing = (await readiness_of(connection, campaign)).missing
     how = f"start it with `dialer campaign start {campaign.name}`"
     if campaign.state is CampaignState.STOPPING:
         text = "The campaign is stopping: calls in flight end, no new ones start."
     elif missing:
-        text = f"The campaign is {campaign.state} and cannot start: {'; '.join(missing)}."
+        state = _STATES.get(campaign.state, campaign.state)
+        text = f"The campaign is {state} and cannot start: {'; '.join(missing)}."
     else:
-        text = f"The campaign is {campaign.state}: {how}."
+        text = f"The campaign is {_STATES.get(campaign.state, campaign.state)}: {how}."
     return Reason(Cause.NOT_RUNNING, text, blocks=True)
 
 
@@ -150,13 +154,19 @@ async def _agents(connection: Connection, campaign: CampaignRow) -> list[Reason]
         text = f"No agent is assigned: use `dialer agents assign NAME {campaign.name}`."
         return [Reason(Cause.NO_AGENT, text, blocks=True)]
     if not any(row["logged_in"] for row in rows):
-        text = f"None of the {_count(len(rows), 'assigned agent')} is logged in."
+        text = (
+            "The only assigned agent is not logged in."
+            if len(rows) == 1
+            else f"None of the {len(rows)} assigned agents is logged in."
+        )
         return [Reason(Cause.NO_AGENT, text, blocks=True)]
     states = Counter(AgentState(row["state"]) for row in rows)
     at_work = states.total() - states[AgentState.PAUSED] - states[AgentState.OFFLINE]
     if not at_work:
         reasons = Counter(
-            row["pause_reason"] or "no reason given" for row in rows if row["logged_in"]
+            row["pause_reason"] or ("phone not up" if row["state"] == "offline" else "paused")
+            for row in rows
+            if row["logged_in"]
         )
         why = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common(ZONES_SHOWN))
         who = _count(reasons.total(), "agent")
@@ -354,6 +364,8 @@ def _dialing(last: StoredDecision, evidence: Any, flying: int) -> Reason:
     ready = _number(evidence.get("ready"))
     limit = _BOUNDS[last.bound]
     who = f"{agents} {'agent' if agents == '1' else 'agents'}, {ready} ready"
+    if "." in agents:
+        who += " (one shared with other campaigns counts in part)"
     text = f"Dialing: {_count(flying, 'call')} in flight for {who}; what decides is {limit}."
     return Reason(Cause.DIALING, text)
 

@@ -192,7 +192,7 @@ def test_why_a_campaign_makes_no_calls(shell: Shell, campaign: str) -> None:
     shell.ok("campaign", "start", campaign)
     running = shell.ok("campaign", "why", campaign, "--json").json
 
-    assert draft[0].startswith("The campaign is draft: start it with")
+    assert draft[0].startswith("The campaign is not started yet (draft): start it with")
     assert "no_engine" == running[0]["cause"]
     assert {"no_line_process", "no_agent"} <= {reason["cause"] for reason in running}
 

@@ -78,7 +78,9 @@ async def test_a_paused_campaign_names_the_command(world: World) -> None:
     draft = (await reasons(world))[Cause.NOT_RUNNING]
 
     assert "The campaign is paused: start it with `dialer campaign start spring`." == str(paused)
-    assert str(draft).startswith("The campaign is draft and cannot start: it has no list")
+    assert str(draft).startswith(
+        "The campaign is not started yet (draft) and cannot start: it has no list"
+    )
     assert paused.blocks
 
 
