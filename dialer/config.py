@@ -192,10 +192,6 @@ class Config(BaseSettings):
             raise ValueError("public_address cannot be the wildcard: give the address carriers see")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together: set both or neither")
-        for name in ("tls_certificate", "tls_key", "tls_ca"):
-            path: Path | None = getattr(self, name)
-            if path is not None and not path.is_file():
-                raise ValueError(f"{name} {path} is not there: give a PEM file, or nothing")
         self._check_trunks()
         return self
 
@@ -260,6 +256,15 @@ class Config(BaseSettings):
             PREFIX + name.upper(): "" if value is None else str(value)
             for name, value in values.items()
         }
+
+    def check_files(self) -> None:
+        """Raise `UserError` when a file the settings name is not there."""
+        for name in ("tls_certificate", "tls_key", "tls_ca"):
+            path: Path | None = getattr(self, name)
+            if path is not None and not path.is_file():
+                raise UserError(
+                    f"{PREFIX}{name.upper()} {path} is not there: give a PEM file, or nothing."
+                )
 
     def line_metrics_port(self, index: int) -> int:
         """Return where line process *index* shows its metrics, 0 for any free port."""

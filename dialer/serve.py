@@ -241,6 +241,7 @@ def _last_line(path: Path) -> str:
 async def serve(config: Config, *, console: Console | None = None) -> None:
     """Run the whole service until SIGINT or SIGTERM; raises `UserError` when it cannot start."""
     out = console or Console(highlight=False)
+    config.check_files()
     embedded_folder = None
     if config.database_url is None:
         dsn, embedded_folder = embedded.start(config.data / "postgres")
@@ -255,6 +256,7 @@ async def serve(config: Config, *, console: Console | None = None) -> None:
     pool = await database.open_pool(dsn, size=3)
     service = Service(config, pool)
     try:
+        await _refuse_a_second(pool)
         await trunk_sync.sync(pool, config.trunk)
         adopted = await service.adopt()
         if adopted:
@@ -262,6 +264,7 @@ async def serve(config: Config, *, console: Console | None = None) -> None:
         service.check_ports()
         row = Process(pool, ProcessKind.SERVE)
         await row.register()
+        await _bury(pool, row)
         async with supervised() as supervisor:
             supervisor.spawn("serve", _run(service, row, supervisor, out, config))
     finally:
@@ -269,6 +272,27 @@ async def serve(config: Config, *, console: Console | None = None) -> None:
     if embedded_folder is not None:
         embedded.stop(embedded_folder)
         out.print("Stopped.")
+
+
+async def _refuse_a_second(pool: Pool) -> None:
+    """Raise `UserError` while another `serve` of this host looks after the same database.
+
+    Two would start and stop each other's children.
+    """
+    for row in await processes.alive(pool, ProcessKind.SERVE):
+        if row.host == _host() and _runs(row.pid):
+            raise UserError(
+                f"`dialer serve` runs already for this database (pid {row.pid}): use that one, or "
+                "stop it first."
+            )
+
+
+async def _bury(pool: Pool, own: Process) -> None:
+    """End the rows of parts that were killed here and have no successor of their own kind."""
+    for kind in (ProcessKind.SERVE, ProcessKind.ENGINE, ProcessKind.API):
+        for row in await processes.unfinished(pool, kind):
+            if row.id != own.id and row.host == _host() and not _runs(row.pid):
+                await processes.take_over(pool, row.id, own.id)
 
 
 async def _run(

@@ -128,7 +128,8 @@ async def open_pool(dsn: str, *, size: int = 4, settings: dict[str, str] | None 
     await (await connect(dsn)).close()
     return await asyncpg.create_pool(
         dsn,
-        min_size=1,
+        # No floor: asyncpg would log a traceback a second for it while Postgres is away.
+        min_size=0,
         max_size=size,
         init=_set_codecs,
         reset=_keep,

@@ -245,7 +245,7 @@ async def _leads(connection: Connection, campaign: CampaignRow, *, now: datetime
         found.append(Reason(Cause.LIST_EMPTY, text, blocks=True, leads=done))
     found += await _closed_windows(connection, campaign, dry=dry, now=now)
     if counts.waiting:
-        due = await _next_retry(connection, campaign)
+        due = await _next_retry(connection, campaign, now=now)
         when = f", the first until {_clock(due, now=now)}" if due else ""
         text = f"{_count(counts.waiting, 'lead waits', 'leads wait')} for the next call{when}."
         found.append(Reason(Cause.RETRY_WAIT, text, dry, counts.waiting, due))
@@ -296,12 +296,15 @@ async def _closed_windows(
     return found
 
 
-async def _next_retry(connection: Connection, campaign: CampaignRow) -> datetime | None:
+async def _next_retry(
+    connection: Connection, campaign: CampaignRow, *, now: datetime
+) -> datetime | None:
     due: datetime | None = await connection.fetchval(
         "SELECT min(l.next_call_at) FROM campaign_list cl JOIN lead l ON l.list_id = cl.list_id"
         " WHERE cl.campaign_id = $1 AND cl.active AND l.state = 'open' AND l.held_by IS NULL"
-        " AND l.next_call_at > '-infinity'",
+        " AND l.next_call_at > $2",
         campaign.id,
+        now,
     )
     return due
 

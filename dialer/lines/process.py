@@ -424,6 +424,7 @@ async def run(config: Config, index: int = 0) -> None:
     if dsn is None:
         raise UserError("A line process needs DIALER_DATABASE_URL.")
     logs.configure(level=config.log, log_format=config.log_format)
+    config.check_files()
     pool = await database.open_pool(dsn, size=POOL_SIZE)
     endpoint = Endpoint(network(config, index), wanted_calls=config.max_calls or 1000)
     try:

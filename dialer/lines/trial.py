@@ -149,6 +149,7 @@ def _refuse(account: Account, prm: pj.OnIncomingCallParam) -> bool:
 
 
 async def _call(config: Config, way: Callable[[Endpoint], Awaitable[Way]], *, far: str) -> Trial:
+    config.check_files()
     network = Network(
         bind_address=str(config.bind_address),
         public_address=str(config.public_address or ""),

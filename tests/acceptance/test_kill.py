@@ -113,6 +113,16 @@ async def test_postgres_is_killed(tmp_path: Path) -> None:
         await _finish(centre)
 
 
+async def _second_serve(centre: Centre) -> str:
+    """Try to start one `serve` too many; return what it said, which must be a refusal."""
+    second = centre.child("serve")
+    second.log = centre.folder / "second-serve.log"
+    await second.start()
+    assert second.process is not None
+    assert 2 == await second.process.wait()
+    return second.log.read_text()
+
+
 async def _gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -143,6 +153,7 @@ async def test_serve_is_killed(tmp_path: Path) -> None:
             return "Found running" in again.log.read_text() and "Ready" in again.log.read_text()
 
         await eventually(adopted, "the new serve has adopted the children")
+        assert "runs already" in await _second_serve(centre)
         await _finish(centre)
         after = {
             row["pid"]
