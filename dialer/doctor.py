@@ -242,7 +242,7 @@ async def postgres_checks(dsn: str | None, config: Config) -> list[Check]:
         return [Check("postgres", Level.BAD, sentence, remedy)]
     finally:
         connection.terminate()
-    sentence = f"Postgres {version.major}.{version.minor} at {where} answers."
+    sentence = f"Postgres {version.major}.{version.micro or version.minor} at {where} answers."
     # The server read its clock between the two readings of ours.
     skew_s = theirs.timestamp() - (before + after) / 2
     return [

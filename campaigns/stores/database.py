@@ -173,6 +173,11 @@ async def migrate(dsn: str) -> list[Migration]:
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
         return await _apply_missing(connection)
+    except (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError) as error:
+        raise DatabaseError(
+            f"The database at {describe_dsn(dsn)} holds tables or types of another program with "
+            "our names: give Overdial a database of its own. Nothing was changed."
+        ) from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseError(
             f"The Postgres role in use may not make tables at {describe_dsn(dsn)}: run "
@@ -188,14 +193,13 @@ async def _apply_missing(connection: Connection) -> list[Migration]:
     _refuse_foreign(have, shipped)
     missing = [migration for migration in shipped if migration.version not in have]
     # A role that may only read and write rows can still see that nothing is missing.
-    if missing:
-        await connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migration ("
-            " version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
-            " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-        )
     for migration in missing:
         async with connection.transaction():
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_migration ("
+                " version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
+                " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+            )
             await connection.execute(migration.sql)
             await connection.execute(
                 "INSERT INTO schema_migration (version, name, checksum) VALUES ($1, $2, $3)",

@@ -149,6 +149,12 @@ def _explain(error: BaseException) -> int:
             # Our reader has gone (`| head`): not an error. Keep the interpreter from saying so.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN
+        case asyncpg.InsufficientPrivilegeError():
+            note(
+                "The Postgres role in use may not read or write Overdial's tables: grant it what "
+                "docs/howto/own-postgres.md lists."
+            )
+            return MISUSE
         case asyncpg.PostgresConnectionError() | asyncpg.CannotConnectNowError():
             note(
                 f"Postgres ended the connection ({type(error).__name__}): check that it runs, "
