@@ -151,7 +151,8 @@ def _state_line(standing: Standing | None, *, connected: bool) -> Text:
         return line.append(" connecting … ", "reverse")
     word = standing.state.value.replace("_", "-")
     if standing.state is AgentState.OFFLINE and standing.logged_in:
-        word = "your phone is being called" if standing.reason is None else "your phone is away"
+        being_called = standing.reason in {None, "calling the phone"}
+        word = "your phone is being called" if being_called else "your phone is away"
         if standing.calls_in:
             word = "call in and enter your PIN"
     elif standing.state is AgentState.OFFLINE:
