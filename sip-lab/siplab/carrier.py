@@ -3,6 +3,7 @@
 Errors: ``CarrierError`` (SIPp is missing, a port is in use, or SIPp ended by itself).
 """
 
+import abc
 import asyncio
 import contextlib
 import enum
@@ -112,8 +113,9 @@ class Sipp(Program):
         arguments += ["-trace_err", "-error_file", str(self.folder / f"errors-{self._run}.log")]
         return arguments
 
+    @abc.abstractmethod
     def _scenario(self) -> str:
-        raise NotImplementedError
+        """Return SIPp's scenario as XML."""
 
     async def _is_ready(self) -> bool:
         with contextlib.suppress(probe.NoResponseError, OSError):

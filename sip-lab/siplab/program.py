@@ -4,6 +4,7 @@ Errors: ``ProgramError`` (it is missing, a port is in use, it ended by itself; t
 the program's own reason).
 """
 
+import abc
 import asyncio
 import contextlib
 import os
@@ -24,7 +25,7 @@ class ProgramError(RuntimeError):
     """The program could not start or is gone; the message says why and what to do."""
 
 
-class Program:
+class Program(abc.ABC):
     """One process with a folder of its own; subclasses say what runs and when it is ready."""
 
     executable: ClassVar[str]
@@ -102,13 +103,13 @@ class Program:
         """Make ready what the program reads."""
         self.folder.mkdir(parents=True, exist_ok=True)
 
+    @abc.abstractmethod
     def _arguments(self) -> list[str]:
         """Return the command line without the program's name."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     async def _is_ready(self) -> bool:
         """Tell whether the program does its work already."""
-        raise NotImplementedError
 
     async def _until_ready(self) -> None:
         deadline = asyncio.get_running_loop().time() + _READY_TIMEOUT_S
