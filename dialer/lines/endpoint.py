@@ -25,9 +25,11 @@ from dialer.lines.retired import Retired
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-# After a busy turn more is likely to come: what gathers for this long is handled together.
+# While messages come, what gathers for this long is handled together.
 POLL_S = 0.002
-# An idle loop is woken by PJSIP's sockets; its timers are looked at this often.
+# After so many turns without any, PJSIP's sockets wake the loop; its timers are looked at this
+# often.
+QUIET_TURNS = 5
 IDLE_POLL_S = 0.02
 # Without PJSIP's socket of sockets (a build on select) an answer waits at most this long.
 BLIND_POLL_S = 0.005
@@ -176,6 +178,7 @@ class Endpoint:
         return self._polling
 
     async def _poll(self, after_turn: Callable[[], None]) -> None:
+        quiet = 0
         while True:
             events = 0
             while events < _EVENTS_PER_TURN:
@@ -185,7 +188,8 @@ class Endpoint:
                 events += handled
             self.turns += 1
             after_turn()
-            if events:
+            quiet = 0 if events else quiet + 1
+            if quiet < QUIET_TURNS:
                 await asyncio.sleep(POLL_S)
             elif self._sockets is None:
                 await asyncio.sleep(BLIND_POLL_S)
