@@ -57,6 +57,20 @@ class Backoff:
         return had
 
 
+def raise_if_cancelled() -> None:
+    """Raise `CancelledError` in a task that was asked to end.
+
+    asyncpg turns a cancellation in mid-statement into an error of its own now and then; whoever
+    waits out errors would wait that one out too, and never end.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 @dataclass(slots=True)
 class Outage:
     """Says once that Postgres is away, and once that it is back, whoever notices."""
@@ -65,7 +79,11 @@ class Outage:
     backoff: Backoff = field(default_factory=Backoff)
 
     def began(self, error: BaseException) -> float:
-        """Note a failure and return how long to wait before the next try, in seconds."""
+        """Note a failure and return how long to wait before the next try, in seconds.
+
+        Raises `CancelledError` in a task that was asked to end.
+        """
+        raise_if_cancelled()
         if not self.away:
             self.away = True
             log.warning("database_lost", error=type(error).__name__)

@@ -12,7 +12,7 @@ from rich.live import Live
 from dialer import board_view
 from dialer.board import BoardSnapshot, read_board
 from dialer.cli import output, session
-from dialer.supervision import DATABASE_AWAY
+from dialer.supervision import DATABASE_AWAY, raise_if_cancelled
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool
@@ -42,6 +42,7 @@ def watch(
                 try:
                     board = await read_board(pool, name, previous=board)
                 except DATABASE_AWAY:
+                    raise_if_cancelled()
                     # The old figures stay, and the headline says how old they are.
                     continue
 

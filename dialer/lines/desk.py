@@ -22,7 +22,7 @@ from dialer.lines.agents import SILENT, AgentLeg
 from dialer.lines.leg import Leg
 from dialer.lines.timers import Timers
 from dialer.notify import Channel
-from dialer.supervision import DATABASE_AWAY
+from dialer.supervision import DATABASE_AWAY, raise_if_cancelled
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -363,6 +363,7 @@ async def _until_written(work: Callable[[], Awaitable[None]]) -> None:
             async with asyncio.timeout(STATEMENT_TIMEOUT_S):
                 await work()
         except DATABASE_AWAY:
+            raise_if_cancelled()
             await asyncio.sleep(RETRY_S)
         else:
             return

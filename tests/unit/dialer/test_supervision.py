@@ -30,3 +30,30 @@ async def test_any_other_error() -> None:
     with pytest.raises(ExceptionGroup):
         async with supervised(signals=()) as supervisor:
             supervisor.spawn("failing", fail())
+
+
+async def test_cancelled_task_does_not_wait_an_error_out() -> None:
+    """
+    A task asked to end while Postgres fails under it ends, instead of waiting for Postgres.
+    """
+    outage = Outage()
+    begun = asyncio.Event()
+
+    async def stubborn() -> None:
+        while True:
+            try:
+                begun.set()
+                await asyncio.sleep(60)
+            except asyncio.CancelledError as swallowed:
+                try:
+                    raise OSError from swallowed
+                except OSError as error:
+                    await asyncio.sleep(outage.began(error))
+
+    task = asyncio.create_task(stubborn(), name="stubborn")
+    await begun.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=20)
+
+    assert {task} == done
+    assert task.cancelled()
