@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from campaigns.stores.line_commands import CommandKind
+from siplab.carrier import Carrier, Pace
 from siplab.number_plan import Behaviour, behaviour_of
 
 if TYPE_CHECKING:
-    from siplab.carrier import Carrier
+    from pathlib import Path
+
     from siplab.phones import PhoneBank
     from tests.laboratory import Laboratory
 
@@ -83,10 +85,14 @@ async def test_answer_crossing_cancel_is_an_answered_call(
     assert 0 == len(carrier.live_calls())
 
 
-async def test_early_media_is_no_answer(
-    lab: Laboratory, carrier: Carrier, phones: PhoneBank
-) -> None:
+async def test_early_media_is_no_answer(lab: Laboratory, phones: PhoneBank, tmp_path: Path) -> None:
     """A person behind early media is joined after the answer; ringback is never screened."""
+    async with Carrier(tmp_path / "patient", pace=Pace(ring=1.0, talk=15.0)) as carrier:
+        await lab.trunk_to(carrier.port)
+        await _early_media(lab, carrier, phones)
+
+
+async def _early_media(lab: Laboratory, carrier: Carrier, phones: PhoneBank) -> None:
     assert Behaviour.PERSON_EARLY_MEDIA is behaviour_of(AREA + "0125")
     await lab.agent(phones["agent1"].uri)
     attempt = await lab.dial(AREA + "0125")
