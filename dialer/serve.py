@@ -41,6 +41,7 @@ READY_WITHIN_S = 60.0
 # A child that lived this long had started well: the next pause is short again.
 STEADY_S = 30.0
 _STOP_GRACE_S = 15.0
+POSTGRES_AGAIN_S = 2.0
 _ORDER = (ProcessKind.ENGINE, ProcessKind.LINES, ProcessKind.API)
 
 
@@ -76,8 +77,10 @@ class Child:
 class Service:
     """Keeps the children up until told to stop."""
 
-    def __init__(self, config: Config, pool: Pool) -> None:
+    def __init__(self, config: Config, pool: Pool, *, embedded_folder: Path | None = None) -> None:
         self._config = config
+        self._embedded_folder = embedded_folder
+        self._postgres_again_at = 0.0
         self._pool = pool
         logs = config.data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -124,7 +127,8 @@ class Service:
                     )
 
     async def turn(self) -> None:
-        """Start what does not run."""
+        """Start what does not run, the embedded Postgres first."""
+        await self._revive_postgres()
         for child in self.children:
             if child.pid is not None:
                 continue
@@ -133,6 +137,21 @@ class Service:
                 self._note_end(child, now)
             if now >= child.not_before:
                 await self._start(child)
+
+    async def _revive_postgres(self) -> None:
+        folder = self._embedded_folder
+        now = time.monotonic()
+        if folder is None or _postmaster_runs(folder) or now < self._postgres_again_at:
+            return
+        # A killed postmaster may linger as a zombie for a moment and look alive to its library.
+        self._postgres_again_at = now + POSTGRES_AGAIN_S
+        log.warning("postgres_ended", folder=str(folder))
+        try:
+            await asyncio.to_thread(embedded.start, folder)
+        except UserError as error:
+            log.error("postgres_not_started", why=str(error))  # noqa: TRY400 - a sentence, no trace
+            return
+        log.info("postgres_started", folder=str(folder))
 
     def _note_end(self, child: Child, now: float) -> None:
         lived = now - child.started_at
@@ -230,6 +249,14 @@ def _runs(pid: int) -> bool:
     return state not in {"Z", "X"}
 
 
+def _postmaster_runs(folder: Path) -> bool:
+    try:
+        pid = int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    return _runs(pid)
+
+
 def _last_line(path: Path) -> str:
     try:
         lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
@@ -254,7 +281,7 @@ async def serve(config: Config, *, console: Console | None = None) -> None:
     if applied:
         out.print(f"Schema: applied {', '.join(migration.name for migration in applied)}")
     pool = await database.open_pool(dsn, size=3)
-    service = Service(config, pool)
+    service = Service(config, pool, embedded_folder=embedded_folder)
     try:
         await _refuse_a_second(pool)
         await trunk_sync.sync(pool, config.trunk)

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from tests.acceptance.centre import Centre
-from tests.laboratory import eventually
+from tests.laboratory import DialerProcess, eventually, free_rtp_range, free_sip_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +111,50 @@ async def test_postgres_is_killed(tmp_path: Path) -> None:
 
         await eventually(up, "Postgres runs again")
         await _finish(centre)
+
+
+async def test_serve_revives_its_postgres(tmp_path: Path) -> None:
+    """The embedded Postgres of `serve`, killed, is started again without anybody's help."""
+    _open_to_postgres(tmp_path)
+    low, high = free_rtp_range(100)
+    serve = DialerProcess(
+        ("serve",),
+        {
+            "DIALER_DATA": str(tmp_path),
+            "DIALER_SIP_PORT": str(free_sip_port()),
+            "DIALER_API_PORT": str(free_sip_port()),
+            "DIALER_RTP_LOW": str(low),
+            "DIALER_RTP_HIGH": str(high),
+            "DIALER_DRAIN_S": "0",
+        },
+        tmp_path / "serve.log",
+    )
+    pid_file = tmp_path / "postgres" / "postmaster.pid"
+
+    async def ready() -> bool:
+        return "Ready" in serve.log.read_text()
+
+    async def back() -> bool:
+        return "database_back" in serve.log.read_text() or (
+            pid_file.exists() and int(pid_file.read_text().split()[0]) != killed
+        )
+
+    try:
+        await serve.start()
+        await eventually(ready, "serve is ready")
+        killed = int(pid_file.read_text().split()[0])
+        os.kill(killed, signal.SIGKILL)
+
+        assert await eventually(back, "Postgres runs again")
+    finally:
+        await serve.stop()
+
+
+def _open_to_postgres(folder: Path) -> None:
+    """Let the embedded Postgres, which gives up root's rights, reach its folder."""
+    folder.chmod(0o755)
+    for parent in folder.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
 
 
 async def _second_serve(centre: Centre) -> str:
