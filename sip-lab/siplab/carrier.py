@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _DEFAULT_LIFE_S = 4 * 3600
+_MEDIA_PORT_TRIES = 5
 _TABLE = "plan.csv"
 
 CarrierError = ProgramError
@@ -70,6 +71,7 @@ class Sipp(Program):
         self.transport = transport
         self.port = port or free_port(address)
         self.media_port = media_port or free_port(address) & ~1
+        self._chose_media_port = not media_port
         self._inner_port = self.port if transport is not Transport.TLS else free_port(address)
         """Where SIPp itself listens."""
         self._front: TlsFront | None = None
@@ -81,6 +83,19 @@ class Sipp(Program):
         """Return the SIP URI to configure as a trunk."""
         suffix = "" if self.transport is Transport.UDP else f";transport={self.transport.value}"
         return f"sip:{self.address}:{self.port}{suffix}"
+
+    async def start(self) -> None:
+        """Start; a media port of our own choice that somebody else took meanwhile is changed."""
+        for tries_left in reversed(range(_MEDIA_PORT_TRIES)):
+            try:
+                await super().start()
+            except ProgramError as error:
+                taken = "RTP socket" in str(error) and self._chose_media_port
+                if not taken or not tries_left:
+                    raise
+                self.media_port = free_port(self.address) & ~1
+            else:
+                return
 
     async def _prepare(self) -> None:
         await super()._prepare()
