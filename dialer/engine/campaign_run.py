@@ -33,6 +33,7 @@ from campaigns.stores import (
     withdrawals,
 )
 from campaigns.stores.claims import ClaimBatch
+from campaigns.stores.decisions import Quiet
 from campaigns.stores.snapshots import Known
 from dialer import metrics
 from dialer.engine import learning, placement
@@ -55,11 +56,11 @@ log = structlog.get_logger(__name__)
 
 TICK_S = 0.5
 _UNSAVED: tuple[type[BaseException], ...] = (LeaseLost, *DATABASE_AWAY)
-# Hints come in bursts; what they concern is looked at once per this long.
+# The first hint is followed at once; of a burst, what it concerns is looked at once per this long.
 SETTLE_S = 0.1
 CLOSE_AT_ONCE = 500
 SAVE_EVERY_S = 10.0
-# A decision that only repeats the last one is stored this often, as a sign of life.
+# Decisions that only repeat the last one are stored together this often, which is a sign of life.
 STORE_EVERY_S = 5.0
 
 
@@ -88,6 +89,8 @@ class CampaignRun:
         # between turns
         self._held: frozenset[str] = frozenset()
         self._stored: tuple[Bound, float] | None = None
+        self._quiet: list[Quiet] = []
+        self._turned_at = desk.clock.monotonic()
         self._saved_at = desk.clock.monotonic()
         self._trouble = Backoff(first_s=0.5, most_s=30.0)
         self._log = log.bind(campaign=str(lease.campaign_id), epoch=lease.epoch)
@@ -105,6 +108,7 @@ class CampaignRun:
         """Run turns; returns when the campaign needs no engine, or another one has it."""
         while not self._stopping.is_set():
             self._wake.clear()
+            self._turned_at = self._desk.clock.monotonic()
             try:
                 self.is_done = await self.turn()
             except LeaseLost:
@@ -125,6 +129,7 @@ class CampaignRun:
                 break
             await self._until_next()
         await self._save(at_once=True)
+        await self._store_quiet()
 
     async def _pause(self, seconds: float) -> None:
         """Wait out a trouble; hints do not shorten it, the stop does."""
@@ -133,10 +138,14 @@ class CampaignRun:
                 await self._stopping.wait()
 
     async def _until_next(self) -> None:
+        """Wait for the next tick or a hint; both count from when the last turn began."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TICK_S):
+            async with asyncio.timeout(max(0.0, TICK_S - self._since_turn_s())):
                 await self._wake.wait()
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(max(0.0, SETTLE_S - self._since_turn_s()))
+
+    def _since_turn_s(self) -> float:
+        return self._desk.clock.monotonic() - self._turned_at
 
     async def turn(self) -> bool:
         """Close, look, decide, claim and order once; True when there is nothing left to do."""
@@ -145,6 +154,7 @@ class CampaignRun:
             async with self._desk.pool.acquire() as connection:
                 if self._model is None:
                     self._model = await learning.load(connection, self.lease.campaign_id)
+                    self._held = await decisions.held(connection, self.lease.campaign_id)
                 closed = await self._close(connection, now=now)
                 view = await self._look(connection, now=now)
                 if view is None or view.campaign.lease_epoch != self.lease.epoch:
@@ -244,6 +254,8 @@ class CampaignRun:
             batch = await self._claim(connection, view, decision, now=now)
         elif self._is_news(decision):
             await self._store(connection, view, decision, batch, now=now)
+        else:
+            self._quiet.append(Quiet(now, view.snapshot, decision))
         self._report(decision, batch)
 
     async def _claim(
@@ -299,8 +311,31 @@ class CampaignRun:
             decision=decision,
             claimed=len(batch.claimed),
             extra=_circumstances(view, batch),
+            quiet=self._quiet,
         )
+        self._quiet = []
         self._stored = (decision.bound, self._desk.clock.monotonic())
+
+    async def _store_quiet(self) -> None:
+        """Store the decisions that still wait for a row to ride on."""
+        if not self._quiet:
+            return
+        *before, last = self._quiet
+        try:
+            async with self._desk.pool.acquire() as connection:
+                await decisions.store(
+                    connection,
+                    campaign_id=self.lease.campaign_id,
+                    epoch=self.lease.epoch,
+                    at=last.at,
+                    snapshot=last.snapshot,
+                    decision=last.decision,
+                    claimed=0,
+                    quiet=before,
+                )
+        except DATABASE_AWAY as error:
+            self._log.debug("decisions_unsaved", error=type(error).__name__)
+        self._quiet = []
 
     def _report(self, decision: Decision, batch: ClaimBatch) -> None:
         """Write the canonical line of a tick; one that starts nothing is for debugging only."""
