@@ -20,7 +20,16 @@ import argon2
 import phonenumbers
 
 from campaigns.errors import UserError
-from campaigns.model import AgentState, PhoneKind, new_id
+from campaigns.model import AgentState, PhoneKind, TrunkKind, new_id
+from campaigns.rules.dialable_numbers import (
+    NumberKind,
+    Refusal,
+    dial_string,
+    examine,
+    is_emergency,
+    refuse_dialed,
+)
+from campaigns.trunks import parse_settings
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Connection
@@ -116,7 +125,7 @@ async def add(connection: Connection, new: NewAgent) -> tuple[AgentRow, str]:
     address = _checked_address(new)
     token, pin_hash = _new_token(), await _pin_hash(new)
     async with connection.transaction():
-        trunk_id = await _trunk_id(connection, new)
+        trunk_id = await _trunk_id(connection, new, address)
         added = await connection.fetchval(
             "INSERT INTO agent (id, name, display_name, phone_kind, phone_address, phone_trunk_id,"
             " pin_hash, token_hash)"
@@ -287,6 +296,10 @@ def _checked_address(new: NewAgent) -> str:
         case PhoneKind.EXTENSION:
             if not _EXTENSION.fullmatch(address):
                 raise UserError("An extension is 1 to 64 letters, digits or . _ + * # -.")
+            if is_emergency(address):
+                raise UserError(
+                    f"{address} is an emergency number: give the extension of the agent's phone."
+                )
         case PhoneKind.TELEPHONE:
             try:
                 parsed = phonenumbers.parse(address)
@@ -298,6 +311,12 @@ def _checked_address(new: NewAgent) -> str:
                     "country code."
                 )
             address = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+            kind = examine(address).kind
+            if kind is not NumberKind.ORDINARY:
+                raise UserError(
+                    f"That is a {kind.replace('_', ' ')} number, and no trunk may dial it: give "
+                    "an ordinary telephone number for the agent."
+                )
         case PhoneKind.CALL_IN:
             if not _PEER.fullmatch(address):
                 raise UserError(
@@ -307,7 +326,16 @@ def _checked_address(new: NewAgent) -> str:
     return address
 
 
-async def _trunk_id(connection: Connection, new: NewAgent) -> UUID | None:
+# What a trunk holds against an agent's number, in words for whoever adds the agent.
+_REFUSED = {
+    Refusal.NOT_FICTIONAL: "it is a lab trunk, which dials only numbers reserved for fiction",
+    Refusal.FICTIONAL: "the number is reserved for fiction, and only a lab trunk dials those",
+    Refusal.REGION: "the number's region is not among the trunk's regions",
+}
+
+
+async def _trunk_id(connection: Connection, new: NewAgent, address: str) -> UUID | None:
+    """Return the trunk the phone is called through; raises `UserError` if it would refuse to."""
     needs = new.phone_kind in (PhoneKind.EXTENSION, PhoneKind.TELEPHONE)
     if not needs:
         return None
@@ -315,11 +343,20 @@ async def _trunk_id(connection: Connection, new: NewAgent) -> UUID | None:
         raise UserError(
             f"A phone of kind {new.phone_kind} is called through a trunk: name it with --trunk."
         )
-    trunk_id: UUID | None = await connection.fetchval(
-        "SELECT id FROM trunk WHERE name = $1", new.trunk
+    row = await connection.fetchrow(
+        "SELECT id, kind, settings FROM trunk WHERE name = $1", new.trunk
     )
-    if trunk_id is None:
+    if row is None:
         raise UserError(f"There is no trunk {new.trunk!r}: add it with `dialer trunk add`.")
+    if new.phone_kind is PhoneKind.TELEPHONE:
+        plan = parse_settings(row["settings"], trunk=new.trunk).dial_plan
+        refusal = refuse_dialed(
+            dial_string(address, plan), plan=plan, kind=TrunkKind(row["kind"]), intended=address
+        )
+        if refusal is not None:
+            why = _REFUSED.get(refusal, f"it refuses the dialed string, {refusal}")
+            raise UserError(f"Trunk {new.trunk!r} cannot call that telephone: {why}.")
+    trunk_id: UUID = row["id"]
     return trunk_id
 
 

@@ -88,6 +88,24 @@ async def test_a_pin_is_recognised_from_its_own_peer_only(world: World) -> None:
             ),
         ),
         (
+            NewAgent("c", PhoneKind.TELEPHONE, "+19005550100", trunk="t"),
+            (
+                "That is a premium number, and no trunk may dial it: give an ordinary telephone "
+                "number for the agent."
+            ),
+        ),
+        (
+            NewAgent("c", PhoneKind.TELEPHONE, "+12125550123", trunk="real"),
+            (
+                "Trunk 'real' cannot call that telephone: the number is reserved for fiction, and "
+                "only a lab trunk dials those."
+            ),
+        ),
+        (
+            NewAgent("c", PhoneKind.EXTENSION, "911", trunk="real"),
+            "911 is an emergency number: give the extension of the agent's phone.",
+        ),
+        (
             NewAgent("c", PhoneKind.EXTENSION, "200"),
             "A phone of kind extension is called through a trunk: name it with --trunk.",
         ),
@@ -105,6 +123,7 @@ async def test_what_cannot_be_an_agent(world: World, new: NewAgent, sentence: st
     """
     Each impossible agent is refused with one sentence that says what to do.
     """
+    await world.add_trunk(name="real", kind="real")
     async with world.db.acquire() as connection:
         await agents.add(connection, ANNA)
 
