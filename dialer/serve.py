@@ -181,7 +181,9 @@ class Service:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env=os.environ | self._config.environment(),
+                # It keeps its log file within bounds itself: it may outlive this process.
+                env=os.environ
+                | self._config.model_copy(update={"log_file": child.log_file}).environment(),
                 # Ctrl-C is for this process; the children are told in order.
                 start_new_session=True,
             )
@@ -269,13 +271,22 @@ async def serve(config: Config, *, console: Console | None = None) -> None:
     """Run the whole service until SIGINT or SIGTERM; raises `UserError` when it cannot start."""
     out = console or Console(highlight=False)
     config.check_files()
-    embedded_folder = None
-    if config.database_url is None:
-        dsn, embedded_folder = embedded.start(config.data / "postgres")
-        config = config.model_copy(update={"database_url": dsn})
-        out.print(f"Postgres: embedded, in {embedded_folder}")
-    else:
+    if config.database_url is not None:
         out.print(f"Postgres: {database.describe_dsn(config.database_url)}")
+        await _serve(config, out)
+        return
+    use = await asyncio.to_thread(embedded.use, config.data / "postgres")
+    out.print(f"Postgres: embedded, in {use.folder}")
+    try:
+        own = config.model_copy(update={"database_url": use.dsn})
+        await _serve(own, out, embedded_folder=use.folder)
+    finally:
+        if await asyncio.to_thread(use.leave) is embedded.Left.IN_USE:
+            out.print(f"Postgres in {use.folder} runs on: others use it, the last stops it.")
+    out.print("Stopped.")
+
+
+async def _serve(config: Config, out: Console, *, embedded_folder: Path | None = None) -> None:
     dsn = config.database_url or ""
     applied = await database.migrate(dsn)
     if applied:
@@ -296,9 +307,6 @@ async def serve(config: Config, *, console: Console | None = None) -> None:
             supervisor.spawn("serve", _run(service, row, supervisor, out, config))
     finally:
         await pool.close()
-    if embedded_folder is not None:
-        embedded.stop(embedded_folder)
-        out.print("Stopped.")
 
 
 async def _refuse_a_second(pool: Pool) -> None:

@@ -66,7 +66,9 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    context.obj = Session(config_file=config, database_url=database_url)
+    session = Session(config_file=config, database_url=database_url)
+    context.obj = session
+    context.call_on_close(session.close)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

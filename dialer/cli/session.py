@@ -40,6 +40,7 @@ class Session:
     config_file: Path | None = None
     database_url: str | None = None
     _config: Config | None = None
+    _embedded: embedded.Use | None = None
 
     @property
     def config(self) -> Config:
@@ -49,13 +50,23 @@ class Session:
         return self._config
 
     def dsn(self) -> str:
-        """Return the DSN in use, starting the embedded Postgres and naming its folder if needed."""
+        """Return the DSN in use, starting the embedded Postgres and naming its folder if needed.
+
+        It runs until `close`, or until other commands that use it have ended too.
+        """
         config = self.config
         if config.database_url is not None:
             return config.database_url
-        dsn, folder = embedded.start(config.data / "postgres")
-        note(f"Embedded Postgres in {folder}")
-        return dsn
+        if self._embedded is None:
+            self._embedded = embedded.use(config.data / "postgres")
+            note(f"Embedded Postgres in {self._embedded.folder}")
+        return self._embedded.dsn
+
+    def close(self) -> None:
+        """End the command: the embedded Postgres stops with its last user."""
+        held, self._embedded = self._embedded, None
+        if held is not None:
+            held.leave()
 
     def with_dsn(self) -> Config:
         """Return the settings with `database_url` filled in: what the service processes take."""

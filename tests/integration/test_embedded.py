@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from dialer import embedded
+from dialer import cli, embedded
+from dialer.embedded import Left
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Yield a folder the embedded Postgres can reach when it has given up root's rights."""
     made = Path(tempfile.mkdtemp(prefix="overdial-embedded-"))
@@ -38,6 +40,47 @@ async def test_lock_of_somebody_else(folder: Path, monkeypatch: pytest.MonkeyPat
 
     assert 1 == answer
     assert not (folder / "postgres" / "postmaster.pid").exists()
+
+
+def test_last_user_stops_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A command that ends leaves it to whoever else uses it, and the last one stops it.
+    """
+    monkeypatch.setenv("DIALER_DATA", str(folder))
+    long_command = embedded.use(folder / "postgres")
+
+    with pytest.raises(SystemExit) as left:
+        cli.main(["campaign", "list"])
+    assert 0 == left.value.code, capsys.readouterr().err
+    assert _runs(folder)
+
+    assert Left.STOPPED is long_command.leave()
+    assert not _runs(folder)
+
+    with pytest.raises(SystemExit):
+        cli.main(["campaign", "status", "nobody"])
+    assert "There is no campaign 'nobody'" in capsys.readouterr().err
+    assert not _runs(folder)
+
+
+async def test_parts_of_a_killed_serve_keep_it(folder: Path) -> None:
+    """
+    Whoever is connected without holding it, as the parts of a killed `serve` are, keeps it up.
+    """
+    use = embedded.use(folder / "postgres")
+    part = await asyncpg.connect(use.dsn)
+
+    left = await asyncio.to_thread(use.leave)
+
+    assert Left.IN_USE is left
+    assert 1 == await part.fetchval("SELECT 1")
+    await part.close()
+
+
+def _runs(folder: Path) -> bool:
+    return (folder / "postgres" / "postmaster.pid").exists()
 
 
 def _forbidden(*_: object, **__: object) -> bool:
