@@ -167,6 +167,25 @@ class Config(BaseSettings):
         examples=["auto, json or console"],
         description="How log lines are written; auto is JSON off a terminal.",
     )
+    log_file: Path | None = Field(
+        default=None,
+        examples=["a file this user can write to, or nothing for standard output"],
+        description="Where this process writes its log; `serve` gives each part a file of its own.",
+    )
+    log_file_mb: float = Field(
+        default=50,
+        ge=0.01,
+        le=10_000,
+        examples=["0.01 to 10000"],
+        description="Size at which a log file is put aside and a new one begun, megabytes.",
+    )
+    log_files: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        examples=["1 to 1000"],
+        description="How many log files put aside are kept; the oldest goes.",
+    )
     trunk: Annotated[tuple[TrunkSection, ...], NoDecode] = Field(
         default=(), examples=["[[trunk]] sections"], description="Trunks; see below."
     )

@@ -25,7 +25,10 @@ _DEAD = frozenset({Outcome.INVALID_NUMBER, Outcome.REFUSED})
 
 @dataclass(frozen=True, slots=True)
 class ListRow:
-    """A list of leads with the counts of its import."""
+    """A list of leads with the counts of its import.
+
+    `priority` and `active` are its place in a campaign, None where all lists are asked for.
+    """
 
     id: UUID
     name: str
@@ -33,6 +36,8 @@ class ListRow:
     source: str
     report: Mapping[str, Any]
     leads: int
+    priority: int | None = None
+    active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ async def lists(connection: Connection, campaign_id: UUID | None = None) -> list
     rows = await connection.fetch(
         """
         SELECT l.id, l.name, l.created_at, l.source, l.report,
-               (SELECT count(*) FROM lead WHERE lead.list_id = l.id) AS leads
+               (SELECT count(*) FROM lead WHERE lead.list_id = l.id) AS leads,
+               cl.priority, cl.active
         FROM lead_list l
         LEFT JOIN campaign_list cl ON cl.list_id = l.id AND cl.campaign_id = $1
         WHERE $1::uuid IS NULL OR cl.campaign_id IS NOT NULL
@@ -92,7 +98,14 @@ async def lists(connection: Connection, campaign_id: UUID | None = None) -> list
     )
     return [
         ListRow(
-            row["id"], row["name"], row["created_at"], row["source"], row["report"], row["leads"]
+            row["id"],
+            row["name"],
+            row["created_at"],
+            row["source"],
+            row["report"],
+            row["leads"],
+            row["priority"],
+            row["active"],
         )
         for row in rows
     ]
@@ -113,7 +126,8 @@ async def delete_list(connection: Connection, list_id: UUID) -> int:
     )
     if called:
         raise UserError(
-            "Leads of this list have been called: detach it from its campaigns instead."
+            "Leads of this list have been called: take it from its campaigns instead "
+            "(`dialer campaign unassign-list`)."
         )
     async with connection.transaction():
         removed = rows_changed(

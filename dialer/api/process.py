@@ -35,7 +35,7 @@ async def run(config: Config) -> None:
     """Serve until a signal; raises `UserError` when the port is taken or Postgres is not there."""
     if config.database_url is None:
         raise ValueError("the API needs a database_url")
-    logs.configure(level=config.log, log_format=config.log_format)
+    logs.configure_from(config)
     pool = await database.open_pool(config.database_url, size=POOL_SIZE)
     try:
         await _serve(config.database_url, config.api_port, pool)

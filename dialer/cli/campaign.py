@@ -10,11 +10,11 @@ import typer
 
 from campaigns.errors import UserError
 from campaigns.model import CampaignSettings
-from campaigns.stores import campaigns, leads, withdrawals
+from campaigns.stores import campaigns, withdrawals
 from campaigns.stores.campaigns import CampaignRow, NewCampaign
 from campaigns.stores.readiness import readiness_of
 from campaigns.stores.withdrawals import Withdrawn
-from dialer.cli import board, explain, output, report, session, status
+from dialer.cli import board, campaign_lists, explain, output, report, session, status
 from dialer.notify import Channel
 from pacing import Mode
 
@@ -29,6 +29,7 @@ app.command("why")(status.why)
 app.command("explain")(explain.explain)
 app.command("watch")(board.watch)
 app.command("report")(report.campaign)
+campaign_lists.add_to(app)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
 Regions = Annotated[
@@ -209,32 +210,6 @@ def stop(
 
     stopped, withdrawn = session.of(context).run(work)
     _say_state(stopped, as_json=as_json, withdrawn=withdrawn)
-
-
-@app.command("assign-list")
-def assign_list(
-    context: typer.Context,
-    name: Name,
-    list_name: Annotated[str, typer.Argument(metavar="LIST", help="The list's name.")],
-    *,
-    priority: Annotated[int, typer.Option(min=1, help="Lower is called first.")] = 1,
-    as_json: output.AsJson = False,
-) -> None:
-    """Let a campaign call an imported list."""
-
-    async def work(pool: Pool) -> dict[str, object]:
-        async with pool.acquire() as connection:
-            campaign = await campaigns.get(connection, name)
-            known = [row for row in await leads.lists(connection) if row.name == list_name]
-            if not known:
-                raise UserError(
-                    f"There is no list {list_name!r}: `dialer leads lists` names them all."
-                )
-            await campaigns.attach_list(connection, campaign.id, known[0].id, priority=priority)
-        await session.wake(pool, Channel.ENGINE, campaign.id)
-        return {"campaign": name, "list": list_name, "leads": known[0].leads, "priority": priority}
-
-    output.facts(session.of(context).run(work), as_json=as_json)
 
 
 def _facts(row: CampaignRow) -> dict[str, object]:

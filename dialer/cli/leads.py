@@ -17,10 +17,9 @@ from rich.progress import (
 )
 
 from campaigns import lead_columns, lead_import
-from campaigns.errors import UserError
 from campaigns.lead_import import ImportPlan, ImportReport
 from campaigns.rules.gate import Rule
-from campaigns.stores import campaigns, lead_reasons, leads
+from campaigns.stores import campaign_lists, campaigns, lead_reasons, leads
 from campaigns.stores.lead_reasons import NumberReasons
 from dialer.cli import output, session
 from dialer.cli.dnc import in_full
@@ -187,15 +186,8 @@ def remove_list(
 
     async def work(pool: Pool) -> int:
         async with pool.acquire() as connection:
-            known = [row for row in await leads.lists(connection) if row.name == name]
-            if not known:
-                raise UserError(f"There is no list {name!r}: `dialer leads lists` names them all.")
-            if len(known) > 1:
-                raise UserError(
-                    f"{len(known)} lists are named {name!r}, so which one is meant is unclear: "
-                    "nothing was removed."
-                )
-            return await leads.delete_list(connection, known[0].id)
+            found = await campaign_lists.named(connection, name)
+            return await leads.delete_list(connection, found.id)
 
     typer.echo(f"List {name} and its {session.of(context).run(work)} leads are removed.")
 

@@ -29,9 +29,11 @@ def serve(context: typer.Context) -> None:
     Migrates the database and syncs the trunks of the settings file first. Ctrl-C lets
     conversations finish (drain_s), a second one ends them.
     """
+    from dialer import logs
     from dialer import serve as service
 
     current = session.of(context)
+    logs.configure_from(current.config)
     if current.config_file is not None:
         # The children read the same file, whatever folder they run in.
         os.environ["DIALER_CONFIG"] = str(current.config_file.resolve())

@@ -28,7 +28,7 @@ async def run_engine(config: Config) -> None:
     """Run an engine until SIGINT or SIGTERM; raises `DatabaseError` when Postgres is not there."""
     if config.database_url is None:
         raise UserError("An engine needs DIALER_DATABASE_URL.")
-    logs.configure(level=config.log, log_format=config.log_format)
+    logs.configure_from(config)
     # Compiling a plan takes longer than any of the engine's statements runs.
     pool = await database.open_pool(config.database_url, size=POOL_SIZE, settings={"jit": "off"})
     try:

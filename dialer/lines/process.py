@@ -423,7 +423,7 @@ async def run(config: Config, index: int = 0) -> None:
     dsn = config.database_url
     if dsn is None:
         raise UserError("A line process needs DIALER_DATABASE_URL.")
-    logs.configure(level=config.log, log_format=config.log_format)
+    logs.configure_from(config)
     config.check_files()
     pool = await database.open_pool(dsn, size=POOL_SIZE)
     endpoint = Endpoint(network(config, index), wanted_calls=config.max_calls or 1000)

@@ -469,3 +469,23 @@ def test_every_command_helps(shell: Shell, command: str) -> None:
     helped = shell.ok(*words, "--help")
 
     assert f"Usage: {command}" in helped.out
+
+
+def test_list_rests_leaves_and_comes_back(shell: Shell, campaign: str) -> None:
+    """
+    A campaign's list can be paused in its place, taken away, and called again.
+    """
+    (mine,) = shell.ok("campaign", "lists", campaign, "--json").json
+    shell.ok("campaign", "pause-list", campaign, mine["name"])
+    (paused,) = shell.ok("campaign", "lists", campaign, "--json").json
+    assert (True, False) == (mine["active"], paused["active"])
+
+    shell.ok("campaign", "resume-list", campaign, mine["name"])
+    shell.ok("campaign", "unassign-list", campaign, mine["name"])
+    assert [] == shell.ok("campaign", "lists", campaign, "--json").json
+    again = shell("campaign", "pause-list", campaign, mine["name"])
+    assert (2, True) == (again.code, "The campaign has no list" in again.err)
+
+    shell.ok("campaign", "assign-list", campaign, mine["name"], "--priority", "3")
+    (back,) = shell.ok("campaign", "lists", campaign, "--json").json
+    assert (2, 3, True) == (back["leads"], back["priority"], back["active"])

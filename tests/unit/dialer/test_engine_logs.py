@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -22,6 +25,7 @@ def lines() -> Iterator[io.StringIO]:
     logs.configure(level=LogLevel.INFO, log_format=LogFormat.JSON, stream=stream)
     yield stream
     structlog.reset_defaults()
+    logging.captureWarnings(False)  # noqa: FBT003 - the only way to say it
     logging.root.handlers[:], logging.root.level = handlers, level
 
 
@@ -81,13 +85,61 @@ def test_other_numbers_are_left_alone(lines: io.StringIO) -> None:
     )
 
 
-def test_the_standard_logger_is_masked_too(lines: io.StringIO) -> None:
+def test_libraries_write_lines_like_ours(lines: io.StringIO) -> None:
     """
-    What a library logs goes through the same mask.
+    What a library logs is one JSON line with level, time and logger; numbers in it are masked.
     """
-    logging.getLogger("library").warning("refused %s", "+12025550143")
+    error = ConnectionError("no route to +442079460018")
+    logging.getLogger("asyncio").error("refused %s", "+12025550143", exc_info=error)
 
-    assert "WARNING library: refused +1********43\n" == lines.getvalue()
+    (line,) = lines.getvalue().splitlines()
+    event = json.loads(line)
+
+    assert ("library_logged", "asyncio", "error", "refused +1********43") == (
+        event["event"],
+        event["logger"],
+        event["level"],
+        event["message"],
+    )
+    assert "timestamp" in event
+    assert event["exception"].endswith("no route to +44********18")
+
+
+def test_log_file_stays_within_its_size(tmp_path: Path) -> None:
+    """
+    Old lines move aside and every line is kept once, as long as the files suffice.
+    """
+    path = tmp_path / "logs" / "engine.log"
+    file = logs.RotatedFile(path, most_bytes=200, kept=60)
+    log = structlog.wrap_logger(structlog.PrintLogger(file))  # type: ignore[arg-type]
+
+    for index in range(50):
+        log.msg("paced", index=index)
+    file.close()
+
+    files = sorted(path.parent.iterdir())
+    kept = [line for one in files for line in one.read_text().splitlines()]
+    assert len(files) > 5
+    assert all(one.stat().st_size <= 200 for one in files)
+    assert 50 == len(set(kept)) == len(kept)
+
+
+def test_what_is_printed_follows_into_the_new_file(tmp_path: Path) -> None:
+    """
+    Standard error of a part of the service counts for the size and moves on with its log.
+    """
+    path = tmp_path / "lines-0.log"
+    program = (
+        "import os, pathlib, sys; from dialer.logs import RotatedFile\n"
+        f"log = RotatedFile(pathlib.Path({str(path)!r}), most_bytes=100, kept=3)\n"
+        "os.write(2, b'x' * 90 + b'\\n'); log.write('second line, in a new file\\n')\n"
+        "log.flush(); os.write(2, b'third')\n"
+    )
+    with path.open("ab") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, stderr=out, check=True)
+
+    assert "second line, in a new file\nthird" == path.read_text()
+    assert "x" * 90 + "\n" == path.with_name("lines-0.log.1").read_text()
 
 
 def test_debug_lines_are_dropped_at_info(lines: io.StringIO) -> None:
