@@ -20,7 +20,10 @@ from campaigns.errors import UserError
 from campaigns.model import AgentState, AttemptState, CampaignState, Outcome
 from campaigns.stores import campaigns, leads, ledger
 from campaigns.stores.leads import LeadCounts
+from campaigns.stores.losses import Losses, losses
+from dialer.forecast import Forecast, read_forecast
 from pacing import Mode
+from pacing.guard import stand
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Connection, Pool
@@ -70,7 +73,8 @@ class PacingLine:
 class LedgerLine:
     """Abandonment in one accounting window of the profile: A of H, against the limit.
 
-    `seeded` of the H are labelled history that no call of this campaign stands behind.
+    `seeded` of the H are labelled history that no call of this campaign stands behind. `standing`
+    is what the guard says of it: "1:1 until 33 people answered, 12 to go".
     """
 
     name: str
@@ -79,6 +83,7 @@ class LedgerLine:
     seeded: int
     limit_ppm: int
     target_ppm: int
+    standing: str
 
     @property
     def rate_ppm(self) -> int:
@@ -127,6 +132,8 @@ class BoardSnapshot:
     dispositions: Mapping[str, int]
     joined: int
     leads: LeadFigures
+    forecast: Forecast | None
+    losses: Losses
 
     @property
     def is_finished(self) -> bool:
@@ -269,13 +276,15 @@ async def _read(
         calls={AttemptState(row["state"]): row["n"] for row in live},
         waiting_for_agent=sum(row["waiting"] for row in live),
         pacing=_pacing(decision, at, rate),
-        ledger=await _read_ledger(connection, key, at),
+        ledger=await _read_ledger(connection, key, at, _held(decision)),
         attempts=sum(row["n"] for row in closed) + sum(row["n"] for row in live),
         outcomes={Outcome(outcome): count for outcome, count in _fold(closed, "outcome").items()},
         verdicts=_fold(closed, "verdict"),
         dispositions=_fold(closed, "disposition"),
         joined=sum(row["joined"] for row in closed),
         leads=leads_now,
+        forecast=await read_forecast(connection, key, at=at, since=since),
+        losses=await losses(connection, key, since=since, until=at),
     )
 
 
@@ -292,8 +301,20 @@ async def _read_leads(
     return LeadFigures(at, time.monotonic() - began, counts)
 
 
+def _held(decision: asyncpg.Record | None) -> frozenset[str]:
+    """Return the windows the latest decision held at one to one."""
+    named = "" if decision is None else str(_evidence(decision).get("held", ""))
+    return frozenset(filter(None, named.split(", ")))
+
+
+def _evidence(decision: asyncpg.Record) -> Mapping[str, Any]:
+    evidence = decision["evidence"]
+    found: Mapping[str, Any] = json.loads(evidence) if isinstance(evidence, str) else evidence
+    return found
+
+
 async def _read_ledger(
-    connection: Connection, campaign_id: UUID, at: datetime
+    connection: Connection, campaign_id: UUID, at: datetime, held: frozenset[str]
 ) -> tuple[LedgerLine, ...]:
     row = await campaigns.by_id(connection, campaign_id)
     if row is None:
@@ -306,6 +327,7 @@ async def _read_ledger(
             seeded=window.seeded_answered,
             limit_ppm=window.limit_ppm,
             target_ppm=window.target_ppm,
+            standing=stand(window.as_count(now=at, held=window.name in held)).sentence,
         )
         for window in await ledger.window_counts(connection, row, now=at)
     )
@@ -338,13 +360,12 @@ async def _read_agents(
 def _pacing(decision: asyncpg.Record | None, at: datetime, rate: int) -> PacingLine | None:
     if decision is None:
         return None
-    evidence = decision["evidence"]
     return PacingLine(
         decided_ago_s=(at - decision["decided_at"]).total_seconds(),
         originate=decision["originate"],
         claimed=decision["claimed"],
         bound=decision["bound"],
-        evidence=json.loads(evidence) if isinstance(evidence, str) else evidence,
+        evidence=_evidence(decision),
         attempts_last_minute=rate,
     )
 

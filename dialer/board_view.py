@@ -13,6 +13,7 @@ from rich.text import Text
 
 from campaigns.model import AgentState, AttemptState, CampaignState
 from dialer.board import AgentLine, BoardSnapshot, LedgerLine
+from dialer.forecast import Forecast
 
 MOST_AGENTS = 16
 # Of the limit: from here on the ledger turns amber.
@@ -186,10 +187,20 @@ def _ledger(board: BoardSnapshot) -> Panel:
     rows.add_column(overflow="fold")
     for window in board.ledger:
         rows.add_row(window.name, *_ledger_cells(window))
+        rows.add_row("", "", "", Text(window.standing, "dim"))
     if not board.ledger:
         rows.add_row(Text("nothing answered yet", "dim"))
+    parts: list[RenderableType] = [rows]
+    if board.losses.unpreventable:
+        parts.append(
+            Text(
+                f"{board.losses.unpreventable} lost to phones and processes that died, which no "
+                "pacing prevents; they count all the same",
+                "yellow",
+            )
+        )
     return Panel(
-        rows,
+        Group(*parts),
         title="Abandonment: answered by a person, not given to an agent in time",
         title_align="left",
     )
@@ -224,7 +235,34 @@ def _pacing(board: BoardSnapshot) -> Panel:
         text.append(f"\n{pacing.attempts_last_minute} attempts in the last minute")
         for name, value in list(_numbers(pacing.evidence).items())[:6]:
             text.append(f"   {name.replace('_', ' ')} {value}", "dim")
-    return Panel(text, title="Pacing", title_align="left")
+    parts: list[RenderableType] = [text]
+    if board.forecast is not None:
+        parts.append(_forecast(board.forecast))
+    return Panel(Group(*parts), title="Pacing", title_align="left")
+
+
+def _forecast(forecast: Forecast) -> Table:
+    """Return expected beside observed, for the calls whose fate is known."""
+    rows = Table(box=None, pad_edge=False, header_style="dim")
+    rows.add_column(f"{forecast.calls} calls of {forecast.minutes:.0f} min")
+    for heading in ("answer rate", "people answered", "lost", "abandoned", "occupancy"):
+        rows.add_column(heading, justify="right")
+    for name in ("expected", "observed"):
+        rows.add_row(
+            Text(name, "dim"),
+            _figure(getattr(forecast.answer_rate, name), is_share=True),
+            _figure(getattr(forecast.answered, name), is_share=False),
+            _figure(getattr(forecast.lost, name), is_share=False),
+            _figure(getattr(forecast.abandonment, name), is_share=True),
+            _figure(getattr(forecast.occupancy, name), is_share=True),
+        )
+    return rows
+
+
+def _figure(value: float | None, *, is_share: bool) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if is_share else f"{value:.1f}"
 
 
 def _numbers(evidence: Mapping[str, object]) -> dict[str, str]:

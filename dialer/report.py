@@ -16,6 +16,7 @@ import asyncpg
 
 from campaigns.errors import UserError
 from campaigns.rules import profiles
+from campaigns.stores.losses import Losses, losses
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Connection, Pool
@@ -121,6 +122,7 @@ class CampaignReport:
 
     `attempts` are closed; `still_open` attempts are live or in wrap-up and in no other figure.
     `returned_machines` counts calls an agent got and called a machine: the screening's misses.
+    `losses` are the abandoned calls by cause.
     """
 
     campaign_id: UUID
@@ -148,6 +150,7 @@ class CampaignReport:
     talk_time: Spread
     agents: tuple[AgentReport, ...]
     leads: LeadReport
+    losses: Losses
 
     @property
     def answer_rate(self) -> float | None:
@@ -327,6 +330,9 @@ async def _read(connection: Connection, campaign: asyncpg.Record) -> CampaignRep
         talk_time=_spread(totals, "talk_time"),
         agents=await _read_agents(connection, period),
         leads=await _read_leads(connection, campaign["id"]),
+        losses=await losses(
+            connection, campaign["id"], since=campaign["since"], until=campaign["until"]
+        ),
     )
 
 

@@ -72,6 +72,13 @@ def _totals(report: CampaignReport) -> Table:
     )
     rows.add_row("joined to an agent", str(report.joined), f"{report.announced} announcements")
     _add_abandonment(rows, ledger)
+    if report.losses.unpreventable:
+        rows.add_row(
+            "of these not by pacing",
+            str(report.losses.unpreventable),
+            f"agent's phone gone {report.losses.agent_lost}, line process died "
+            f"{report.losses.interrupted}, heard too late {report.losses.late}",
+        )
     if report.returned_machines:
         rows.add_row("machines given to agents", str(report.returned_machines), "agents said so")
     return rows

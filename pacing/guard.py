@@ -32,8 +32,13 @@ class WindowStanding:
     held: bool
 
     def __str__(self) -> str:
+        """Say it in a supervisor's words, the window named."""
+        return f"{self.window.name}: {self.sentence}"
+
+    @property
+    def sentence(self) -> str:
         """Say it in a supervisor's words."""
-        name, answered, abandoned = self.window.name, self.window.answered, self.window.abandoned
+        answered, abandoned = self.window.answered, self.window.abandoned
         share = f"{abandoned} of {answered} abandoned"
         if self.held:
             until = _answers_at(abandoned, min(self.window.target_ppm, self.window.limit_ppm))
@@ -42,10 +47,10 @@ class WindowStanding:
             until = _answers_for_headroom(self.window)
             reason = "1:1"
         else:
-            return f"{name}: {share}, room for {self.headroom} more"
+            return f"{share}, room for {self.headroom} more"
         if until is None:
-            return f"{name}: {reason}, no abandoned call is allowed"
-        return f"{name}: {reason} until {until} people answered, {until - answered} to go"
+            return f"{reason}, no abandoned call is allowed"
+        return f"{reason} until {until} people answered, {until - answered} to go"
 
 
 @dataclass(frozen=True, slots=True)

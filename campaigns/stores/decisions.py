@@ -51,7 +51,8 @@ class Quiet:
 class StoredDecision:
     """A decision as it was made; `claimed` is how many calls really started.
 
-    `rule` is the fingerprint of the pacing rule that made it, empty when that was not noted.
+    `given` is the snapshot as it was written, `rule` the fingerprint of the pacing rule that made
+    the decision, empty when that was not noted.
     """
 
     id: UUID
@@ -62,8 +63,13 @@ class StoredDecision:
     claimed: int
     bound: Bound
     evidence: Mapping[str, Any]
-    snapshot: Snapshot
+    given: Any
     rule: str = ""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Return what the decision was made from; ValueError if this version cannot read it."""
+        return _snapshot(self.given)
 
     def replay(self) -> Decision:
         """Decide again from the stored snapshot."""
@@ -238,7 +244,11 @@ def unpack(packed: bytes) -> Snapshot:
 
 
 def _stored(row: asyncpg.Record) -> StoredDecision:
-    body = _unpacked(row["snapshot"])
+    try:
+        body = _unpacked(row["snapshot"])
+    except (ValueError, KeyError, zlib.error):
+        # Of another version: what it says of itself is still worth showing.
+        body = {"snapshot": None}
     return StoredDecision(
         id=row["id"],
         campaign_id=row["campaign_id"],
@@ -248,7 +258,7 @@ def _stored(row: asyncpg.Record) -> StoredDecision:
         claimed=row["claimed"],
         bound=Bound(row["bound"]),
         evidence=row["evidence"],
-        snapshot=_snapshot(body["snapshot"]),
+        given=body["snapshot"],
         rule=body.get("rule", ""),
     )
 
@@ -292,9 +302,7 @@ def _quiet_of(row: asyncpg.Record) -> list[StoredDecision]:
             claimed=0,
             bound=Bound(entry["bound"]),
             evidence=entry["evidence"],
-            snapshot=_snapshot(
-                {**entry["snapshot"], "history": body["histories"][entry["history"]]}
-            ),
+            given={**entry["snapshot"], "history": body["histories"][entry["history"]]},
             rule=body.get("rule", ""),
         )
         for entry in body["decisions"]

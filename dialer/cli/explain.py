@@ -64,7 +64,15 @@ def explain(
         _list(found, where, as_json=as_json)
         return
     (stored,) = found
-    explained = explanation.explain(stored, campaign=name, asked_at=asked)
+    try:
+        explained = explanation.explain(stored, campaign=name, asked_at=asked)
+    except ValueError:
+        made = f"{stored.decided_at.astimezone(where):%Y-%m-%d %H:%M:%S}"
+        raise UserError(
+            f"The decision of {made} was stored by "
+            f"another version of Overdial, and this one cannot read it: {stored.originate} new "
+            f"calls, decided by {BOUND_WORDS.get(stored.bound.value, stored.bound.value)}."
+        ) from None
     if as_json:
         output.print_json(
             {**output.plain(explained), "zone": zone_name(where), "evidence": stored.evidence}
@@ -76,17 +84,19 @@ def explain(
         typer.echo(sentence)
 
 
-def zone_of(given: str | None, campaign: CampaignRow) -> tzinfo:
+def zone_of(given: str | None, campaign: CampaignRow | None = None) -> tzinfo:
     """Return the zone times are written in: the one named, the campaign's, or this machine's."""
     if given is None:
         local = datetime.now().astimezone().tzinfo
         return UTC if local is None else local
-    name = ledger.home_zone(campaign) if given == CAMPAIGN_ZONE else given
+    of_campaign = campaign is not None and given == CAMPAIGN_ZONE
+    name = ledger.home_zone(campaign) if campaign is not None and of_campaign else given
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UserError(
-            f"{given!r} is no time zone: write an IANA name such as Europe/Berlin, or `campaign`."
+            f"{given!r} is no time zone: write an IANA name such as Europe/Berlin"
+            f"{'' if campaign is None else ', or `campaign`'}."
         ) from None
 
 

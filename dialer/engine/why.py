@@ -7,6 +7,7 @@ dialed through, whom there is to call, and what the pacing rule says when all of
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,12 +18,14 @@ from campaigns.model import AgentState, CampaignState, DoneReason
 from campaigns.rules.gate import RULE_TEXT, Rule
 from campaigns.stores import decisions, leads, ledger, trunk_room
 from campaigns.stores.readiness import readiness_of
-from pacing import Bound
+from pacing import Bound, Mode
+from pacing.guard import stand
 
 if TYPE_CHECKING:
     from campaigns.stores.campaigns import CampaignRow
     from campaigns.stores.database import Connection
     from campaigns.stores.decisions import StoredDecision
+    from campaigns.stores.ledger import LedgerWindow
     from campaigns.stores.trunk_room import Room
 
 # A decision older than this says nothing about now: the engine ticks twice a second.
@@ -53,6 +56,7 @@ class Cause(StrEnum):
     LAW = "law"
     STALE = "stale"
     LINES_FULL = "lines_full"
+    STANDING = "standing"
     DIALING = "dialing"
 
 
@@ -90,6 +94,7 @@ async def explain(
         windows = await ledger.window_counts(connection, campaign, now=at)
     if not any(reason.blocks for reason in found):
         found += _pacing(last, flying, now=at)
+        found += _windows(windows, last, now=at)
         seeded = sum(window.seeded_answered for window in windows)
         if seeded and last is not None and last.bound in (Bound.LOSS_THRESHOLD, Bound.GUARD):
             found.append(
@@ -360,6 +365,22 @@ def _pacing(last: StoredDecision | None, flying: int, *, now: datetime) -> list[
         found.append(Reason(Cause.LINES_FULL, "The line processes with agents are full."))
     found.append(_dialing(last, evidence, flying))
     return found
+
+
+def _windows(
+    windows: Sequence[LedgerWindow], last: StoredDecision | None, *, now: datetime
+) -> list[Reason]:
+    """Return where each window stands, in modes that may over-dial."""
+    if last is None or last.evidence.get("mode") not in (Mode.POWER, Mode.PREDICTIVE):
+        return []
+    held = set(str(last.evidence.get("held", "")).split(", "))
+    return [
+        Reason(
+            Cause.STANDING,
+            f"Abandonment, {stand(window.as_count(now=now, held=window.name in held))}.",
+        )
+        for window in windows
+    ]
 
 
 def _dialing(last: StoredDecision, evidence: Any, flying: int) -> Reason:

@@ -211,3 +211,67 @@ async def test_narrow_terminal_still_shows_everything(world: World) -> None:
     lines = drawn(board, width=80).splitlines()
 
     assert all(len(line) <= 80 for line in lines)
+
+
+async def test_expected_stands_beside_observed(world: World) -> None:
+    """
+    What decisions foresaw of the calls they started, and what came of those very calls.
+    """
+    at = ago(120)
+    for _ in range(4):
+        await world.add_agent(since=ago(600))
+    await world.db.execute(
+        "INSERT INTO decision (id, campaign_id, epoch, decided_at, originate, claimed, bound,"
+        " evidence, snapshot) VALUES ($1, $2, 1, $3, 10, 10, 'loss_threshold', $4, '')",
+        new_id(),
+        world.campaign_id,
+        at,
+        {"p_hat": 0.3, "kappa": 0.5, "theta_at_dial": 0.1, "talk_mean_s": 50.0,
+         "wrap_up_mean_s": 10.0, "agents": 4.0},
+    )  # fmt: skip
+    joined = {"answered_at": ago(110), "joined_at": ago(109), "disposition": "sale"}
+    lost = {"answered_at": ago(110), "verdict": "person", "ended_by": "us"}
+    for index in range(10):
+        columns = {0: joined, 1: joined, 2: lost}.get(index, {})
+        await world.add_call(
+            state=AttemptState.ENDED,
+            at=at,
+            outcome="answered" if columns else "no_answer",
+            dialing_at=at,
+            ended_at=ago(60),
+            **columns,
+        )
+    await close(world)
+
+    board = await read_board(world.db, "Spring", since=ago(290))
+    text = drawn(board)
+
+    forecast = board.forecast
+    assert forecast is not None
+    assert (10, 3.0, 3.0) == (
+        forecast.calls,
+        forecast.answered.expected,
+        forecast.answered.observed,
+    )
+    assert (0.3, 0.3) == (forecast.answer_rate.expected, forecast.answer_rate.observed)
+    assert pytest.approx(0.15) == forecast.lost.expected
+    assert 1.0 == forecast.lost.observed
+    assert pytest.approx(2.85 * 60 / (4 * 60 * forecast.minutes)) == forecast.occupancy.expected
+    assert forecast.occupancy.observed is not None
+    assert "expected" in text
+    assert "people answered" in text
+    assert (1, 0) == (board.losses.no_agent, board.losses.unpreventable)
+
+
+async def test_the_board_says_where_a_window_stands(world: World) -> None:
+    """
+    Until the integer rule allows a loss, the board counts the people still to answer.
+    """
+    async with world.db.acquire() as connection:
+        await ledger.seed(
+            connection, await world.campaign(), answered_by_person=21, abandoned=0, hour=ago(10)
+        )
+
+    text = drawn(await read_board(world.db, "Spring"))
+
+    assert "1:1 until 33 people answered, 12 to go" in text
