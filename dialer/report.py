@@ -7,7 +7,7 @@ several: see `DEFINITIONS`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -150,7 +150,7 @@ class CampaignReport:
     talk_time: Spread
     agents: tuple[AgentReport, ...]
     leads: LeadReport
-    losses: Losses
+    losses: Losses = field(default_factory=Losses)
 
     @property
     def answer_rate(self) -> float | None:
