@@ -48,7 +48,7 @@ setup: ## Install what is missing: packages, virtual environment, SIP stack (par
 	@PYTHON="$(PYTHON)" PJSUA2="$(PJSUA2)" setup/setup.sh
 
 lock: ## Pin the newest allowed dependencies with their hashes (needs uv)
-	@uv pip compile pyproject.toml --group dev --extra plot --universal --python-version 3.11 \
+	@uv pip compile pyproject.toml --group dev --extra plot --extra fast --universal --python-version 3.11 \
 	    --upgrade --generate-hashes --no-annotate --quiet \
 	    --custom-compile-command "make lock" --output-file requirements.lock
 

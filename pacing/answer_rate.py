@@ -14,13 +14,13 @@ The same q weighs pending calls in as right-censored exposure of the two ring la
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 
-from pacing.durations import Duration, DurationLaw, Floats, learn
-from pacing.types import History
+from pacing.compiling import kernel
+from pacing.durations import DurationLaw, Floats, Tallies, learn, survival
 
 DEFAULT_ANSWER_RATE = 0.25
 _PRIOR_CALLS = 6.0
@@ -32,73 +32,74 @@ _NEVER = 1e-12
 _LEAST_STILL = 0.05
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AnswerModel:
+class AnswerModel(NamedTuple):
     """The answer rate `p` and the two ring laws that fit the same calls.
 
-    `resolved` is how many ended calls `p` rests on, discounted, the prior's included.
+    `resolved` is how many ended calls `p` rests on, discounted, the prior's included; `doubt` is
+    the relative standard deviation of `p` that follows from it.
     """
 
     p: float
     resolved: float
+    doubt: float
     ring_live: DurationLaw
     ring_other: DurationLaw
 
-    @property
-    def doubt(self) -> float:
-        """Return the relative standard deviation of `p`, from the calls it rests on."""
-        return sqrt((1 - self.p) / (self.p * (self.resolved + 1)))
 
-    def answered_within(self, rung_s: Floats, ahead_s: Floats) -> Floats:
-        """Return P[a call that rang *rung_s* is answered within *ahead_s*]: (moments, calls)."""
-        alive = self.ring_live.survival(rung_s)
-        later = self.ring_live.survival(rung_s[None, :] + ahead_s[:, None])
-        still = self.p * alive + (1 - self.p) * self.ring_other.survival(rung_s)
-        return self.p * (alive[None, :] - later) / np.maximum(still, _NEVER)[None, :]
+@kernel
+def fit_answers(
+    live: float,
+    not_live: float,
+    prior_rate: float,
+    tallies: Tallies,
+    priors: Tallies,
+    rung_s: Floats,
+) -> AnswerModel:
+    """Return the answer model that fits the ended calls and those pending for *rung_s* seconds.
 
-
-def fit_answers(history: History, rung_s: Floats, *, ring_timeout_s: float) -> AnswerModel:
-    """Return the answer model that fits *history* and the calls pending for *rung_s* seconds.
-
-    Rate and ring laws depend on each other through the pending calls, so they are fitted in turn,
-    from the prior rate on: starting from answered / resolved would start inside the trap.
+    `live` and `not_live` are discounted counts. Rate and ring laws depend on each other through
+    the pending calls, so they are fitted in turn, from the prior rate on: starting from
+    answered / resolved would start inside the trap.
     """
-    prior = history.answer_rate_prior
-    prior = DEFAULT_ANSWER_RATE if prior is None else min(max(prior, _LEAST), _MOST)
-    answered = _PRIOR_CALLS * prior + history.live
-    unanswered = _PRIOR_CALLS * (1 - prior) + history.not_live
+    prior = min(max(prior_rate, _LEAST), _MOST)
+    answered = _PRIOR_CALLS * prior + live
+    unanswered = _PRIOR_CALLS * (1 - prior) + not_live
     remembered = memory(rung_s.size, answered / (answered + unanswered))
-    youngest_first = np.argsort(rung_s, kind="stable")
-    rung_s = rung_s[youngest_first]
-    weights = _recency(np.ones(rung_s.size), remembered)
-    pending = float(weights.sum())
+    rung = np.sort(rung_s)  # youngest first
+    weights = recency(np.ones(rung.size), remembered)
+    pending = weights.sum()
     p = (answered + prior * pending) / (answered + unanswered + pending)
-    will_answer = np.full(rung_s.size, p)
-    rounds = _ROUNDS if rung_s.size else 1
+    will_answer = np.full(rung.size, p)
+    rounds = _ROUNDS if rung.size > 0 else 1
     while True:
-        live, other = (
-            learn(
-                duration,
-                histogram,
-                running_s=rung_s,
-                weights=weights * share,
-                ring_timeout_s=ring_timeout_s,
-            )
-            for duration, histogram, share in (
-                (Duration.RING_LIVE, history.ring_live, will_answer),
-                (Duration.RING_OTHER, history.ring_other, 1 - will_answer),
-            )
+        ring_live = learn(tallies.ring_live, priors.ring_live, rung, weights * will_answer)
+        ring_other = learn(
+            tallies.ring_other, priors.ring_other, rung, weights * (1.0 - will_answer)
         )
-        alive, alive_other = live.survival(rung_s), other.survival(rung_s)
-        p = most_likely_rate(answered, unanswered, alive, alive_other, weights=weights)
+        alive, alive_other = survival(ring_live, rung), survival(ring_other, rung)
+        p = most_likely_rate(answered, unanswered, alive, alive_other, weights)
         rounds -= 1
         if rounds == 0:
-            return AnswerModel(p, answered + unanswered, live, other)
+            break
         still = np.maximum(p * alive + (1 - p) * alive_other, _NEVER)
         will_answer = p * alive / still
-        weights = _recency(still, remembered)
+        weights = recency(still, remembered)
+    resolved = answered + unanswered
+    return AnswerModel(p, resolved, sqrt((1 - p) / (p * (resolved + 1))), ring_live, ring_other)
 
 
+@kernel
+def answered_within(model: AnswerModel, rung_s: Floats, ahead_s: Floats) -> Floats:
+    """Return P[a call that rang *rung_s* is answered within *ahead_s*]: (moments, calls)."""
+    alive = survival(model.ring_live, rung_s)
+    still = model.p * alive + (1 - model.p) * survival(model.ring_other, rung_s)
+    later = survival(model.ring_live, (ahead_s[:, None] + rung_s[None, :]).ravel())
+    share = model.p / np.maximum(still, _NEVER)
+    within: Floats = share * (alive - later.reshape((ahead_s.size, rung_s.size)))
+    return within
+
+
+@kernel
 def memory(in_flight: int, p: float) -> float:
     """Return how many resolved calls the answer rate remembers with *in_flight* calls pending.
 
@@ -107,8 +108,9 @@ def memory(in_flight: int, p: float) -> float:
     return max(_MEMORY, _MEMORY_ANSWERED / max(p, _LEAST), 1.5 * in_flight)
 
 
+@kernel
 def most_likely_rate(
-    answered: float, unanswered: float, alive_live: Floats, alive_other: Floats, *, weights: Floats
+    answered: float, unanswered: float, alive_live: Floats, alive_other: Floats, weights: Floats
 ) -> float:
     """Return the p that maximises the posterior, pending calls counted as what they may become.
 
@@ -120,21 +122,24 @@ def most_likely_rate(
     p = min(max(answered / (answered + unanswered), low), high)
     for _ in range(40):
         ratio = difference / np.maximum(alive_other + p * difference, _NEVER)
-        slope = answered / p - unanswered / (1 - p) + float(weights @ ratio)
+        weighed = weights * ratio
+        slope = answered / p - unanswered / (1 - p) + weighed.sum()
         if slope > 0:
             low = p
         else:
             high = p
-        bend = answered / p**2 + unanswered / (1 - p) ** 2 + float(weights @ (ratio * ratio))
+        bend = answered / p**2 + unanswered / (1 - p) ** 2 + (weighed * ratio).sum()
         step = p + slope / bend
-        step = step if low < step < high else (low + high) / 2
+        if not low < step < high:
+            step = (low + high) / 2
         if abs(step - p) < 1e-6:
-            return step
+            return float(step)
         p = step
-    return p
+    return float(p)
 
 
-def _recency(still: Floats, remembered: float) -> Floats:
+@kernel
+def recency(still: Floats, remembered: float) -> Floats:
     """Return the weight of each pending call, youngest first: older, less of it remembered.
 
     Resolved calls fade with each later one; pending calls of full weight beside them would count

@@ -14,30 +14,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp, isfinite
+from math import isfinite, nan
 from typing import Any, Self
 
 import numpy as np
 
-from pacing.answer_rate import memory
-from pacing.durations import GRID, Duration, Floats
-from pacing.threshold import PRIOR_LOSS_RATE
+from pacing import observations
+from pacing.durations import Duration, Tally
+from pacing.observations import DIALED, LIVE, LOST, NOT_LIVE, RING_S, RISKED, THETA
 from pacing.types import Histogram, History
 
 STATE_VERSION = 1
-
-_MEMORY: dict[Duration, float] = {
-    Duration.RING_LIVE: 1000.0,
-    Duration.RING_OTHER: 2000.0,
-    Duration.TALK: 5000.0,
-    Duration.WRAP_UP: 5000.0,
-}
-"""How many durations are remembered; many more than ever run at once, or those count twice."""
-_FIRST_RING_S = 15.0
-_KEEP_RING = 0.99
-_KEEP_LOSSES = 0.998
-_KEEP_THETA = 0.97
-_PRIOR_RISKED = 20 * 0.03
 
 
 class LearnerStateError(ValueError):
@@ -73,14 +60,8 @@ class Learner:
     def __init__(self, *, answer_rate_prior: float | None = None) -> None:
         """Start knowing nothing; `answer_rate_prior` is the list's own history if there is one."""
         self.answer_rate_prior = answer_rate_prior
-        self._tallies = {duration: _Tally(duration) for duration in Duration}
-        self._ring_s = _FIRST_RING_S
-        self._live = 0.0
-        self._not_live = 0.0
-        self._dialed = 0
-        self._lost = 0.0
-        self._risked = 0.0
-        self._theta: float | None = None
+        self._state = observations.fresh_state()
+        self._histograms: dict[Duration, Histogram] = {}
 
     @classmethod
     def from_records(
@@ -94,82 +75,72 @@ class Learner:
 
     def observe_dialed(self, calls: int, theta_at_dial: float) -> None:
         """Count *calls* started by a decision whose evidence has *theta_at_dial*."""
-        self._dialed += calls
-        before = theta_at_dial if self._theta is None else self._theta
-        keep = _KEEP_THETA**calls
-        self._theta = keep * before + (1 - keep) * theta_at_dial
+        observations.observe_dialed(self._state, calls, theta_at_dial)
 
     def observe_end(self, end: RingEnd, ring_s: float, *, in_flight: int = 0) -> None:
-        """Count a call that rang *ring_s* seconds; *in_flight* others are still ringing.
-
-        A call counts by when it was dialed: the longer it rang, the more calls were dialed since
-        (in_flight * ring_s / mean ring, by Little's law). Without that, long rings would weigh
-        more than short ones dialed at the same time, and those are rarely live.
-        """
-        resolved = self._live + self._not_live
-        rate = (1 + self._live) / (4 + resolved)
-        remembered = memory(in_flight, rate)
-        dialed_since = in_flight * max(0.0, ring_s) / self._ring_s
-        self._ring_s = _KEEP_RING * self._ring_s + (1 - _KEEP_RING) * max(1.0, ring_s)
-        self._live *= 1 - 1 / remembered
-        self._not_live *= 1 - 1 / remembered
-        weight = exp(-dialed_since / remembered)
-        if end is RingEnd.LIVE:
-            self._live += weight
-            self._tallies[Duration.RING_LIVE].add(ring_s, ended=True, running=in_flight)
-        else:
-            self._not_live += weight
-            self._tallies[Duration.RING_OTHER].add(ring_s, ended=True, running=in_flight)
+        """Count a call that rang *ring_s* seconds; *in_flight* others are still ringing."""
+        is_live = end is RingEnd.LIVE
+        observations.observe_end(self._state, is_live, ring_s, in_flight)
+        self._histograms.pop(Duration.RING_LIVE if is_live else Duration.RING_OTHER, None)
 
     def observe_answered(self, *, abandoned: bool, theta_at_dial: float | None = None) -> None:
         """Count a person who answered; losses per unit of threshold give kappa.
 
         Without *theta_at_dial* the mean threshold of the calls dialed lately stands in.
         """
-        theta = self._theta if theta_at_dial is None else theta_at_dial
-        if theta is None:
-            return
-        self._lost = _KEEP_LOSSES * self._lost + abandoned
-        self._risked = _KEEP_LOSSES * self._risked + theta
+        theta = nan if theta_at_dial is None else theta_at_dial
+        observations.observe_answered(self._state, abandoned, theta)
 
     def observe_talk(self, talk_s: float, *, ended: bool = True) -> None:
         """Count a talk of *talk_s* seconds; not *ended* means it was cut short from outside."""
-        self._tallies[Duration.TALK].add(talk_s, ended=ended)
+        observations.observe_talk(self._state, talk_s, ended)
+        self._histograms.pop(Duration.TALK, None)
 
     def observe_wrap_up(self, wrap_up_s: float, *, ended: bool = True) -> None:
         """Count a wrap-up of *wrap_up_s* seconds, 0 when the agent was ready at once."""
-        self._tallies[Duration.WRAP_UP].add(wrap_up_s, ended=ended)
+        observations.observe_wrap_up(self._state, wrap_up_s, ended)
+        self._histograms.pop(Duration.WRAP_UP, None)
 
     def history(self) -> History:
         """Return what was learned; equal parts come back as the same objects."""
-        ring_live, ring_other, talk, wrap_up = (self._tallies[d].histogram() for d in Duration)
+        numbers = self._state.numbers
+        for duration, tally in zip(Duration, self._state.tallies, strict=True):
+            if duration not in self._histograms:
+                self._histograms[duration] = _histogram(tally)
         return History(
-            live=self._live,
-            not_live=self._not_live,
-            ring_live=ring_live,
-            ring_other=ring_other,
-            talk=talk,
-            wrap_up=wrap_up,
-            dialed=self._dialed,
-            loss_rate=(_PRIOR_RISKED * PRIOR_LOSS_RATE + self._lost)
-            / (_PRIOR_RISKED + self._risked),
+            live=float(numbers[LIVE]),
+            not_live=float(numbers[NOT_LIVE]),
+            ring_live=self._histograms[Duration.RING_LIVE],
+            ring_other=self._histograms[Duration.RING_OTHER],
+            talk=self._histograms[Duration.TALK],
+            wrap_up=self._histograms[Duration.WRAP_UP],
+            dialed=int(numbers[DIALED]),
+            loss_rate=observations.kappa(numbers),
             answer_rate_prior=self.answer_rate_prior,
         )
 
     def to_json(self) -> str:
         """Return the state as JSON, to be read by `from_json`."""
+        numbers = self._state.numbers
+        theta = float(numbers[THETA])
         return json.dumps(
             {
                 "version": STATE_VERSION,
                 "answer_rate_prior": self.answer_rate_prior,
-                "ring_s": self._ring_s,
-                "live": self._live,
-                "not_live": self._not_live,
-                "dialed": self._dialed,
-                "lost": self._lost,
-                "risked": self._risked,
-                "theta": self._theta,
-                "durations": {d.value: tally.to_dict() for d, tally in self._tallies.items()},
+                "ring_s": float(numbers[RING_S]),
+                "live": float(numbers[LIVE]),
+                "not_live": float(numbers[NOT_LIVE]),
+                "dialed": int(numbers[DIALED]),
+                "lost": float(numbers[LOST]),
+                "risked": float(numbers[RISKED]),
+                "theta": None if theta != theta else theta,  # noqa: PLR0124 - NaN
+                "durations": {
+                    duration.value: {
+                        "events": tally.events.tolist(),
+                        "exposed": tally.exposed.tolist(),
+                    }
+                    for duration, tally in zip(Duration, self._state.tallies, strict=True)
+                },
             }
         )
 
@@ -183,22 +154,23 @@ class Learner:
                 raise LearnerStateError(message)
             prior, theta = state["answer_rate_prior"], state["theta"]
             learner = cls(answer_rate_prior=None if prior is None else _amount(prior))
-            learner._ring_s = max(1.0, _amount(state["ring_s"]))
-            learner._live = _amount(state["live"])
-            learner._not_live = _amount(state["not_live"])
-            learner._dialed = int(_amount(state["dialed"]))
-            learner._lost = _amount(state["lost"])
-            learner._risked = _amount(state["risked"])
-            learner._theta = None if theta is None else _amount(theta)
-            for duration, tally in learner._tallies.items():
-                tally.restore(state["durations"][duration.value])
+            numbers = learner._state.numbers
+            numbers[RING_S] = max(1.0, _amount(state["ring_s"]))
+            numbers[LIVE] = _amount(state["live"])
+            numbers[NOT_LIVE] = _amount(state["not_live"])
+            numbers[DIALED] = int(_amount(state["dialed"]))
+            numbers[LOST] = _amount(state["lost"])
+            numbers[RISKED] = _amount(state["risked"])
+            numbers[THETA] = nan if theta is None else _amount(theta)
+            for duration, tally in zip(Duration, learner._state.tallies, strict=True):
+                _restore(tally, state["durations"][duration.value])
         except (json.JSONDecodeError, KeyError, TypeError) as exc:
             message = f"learner state is incomplete or not JSON: {exc}"
             raise LearnerStateError(message) from exc
         return learner
 
     def _observe(self, record: AttemptRecord) -> None:
-        self._dialed += 1
+        self._state.numbers[DIALED] += 1
         self.observe_end(record.end, record.ring_s)
         if record.end is RingEnd.LIVE and record.theta_at_dial is not None:
             self.observe_answered(abandoned=record.abandoned, theta_at_dial=record.theta_at_dial)
@@ -208,45 +180,18 @@ class Learner:
             self.observe_wrap_up(record.wrap_up_s)
 
 
-class _Tally:
-    """Discounted events and exposure of one duration."""
+def _histogram(tally: Tally) -> Histogram:
+    return Histogram(tally.width_s, tuple(tally.events.tolist()), tuple(tally.exposed.tolist()))
 
-    def __init__(self, duration: Duration) -> None:
-        self._width, self._bins = GRID[duration]
-        self._memory = _MEMORY[duration]
-        self._events: Floats = np.zeros(self._bins)
-        self._exposed: Floats = np.zeros(self._bins)
-        self._histogram: Histogram | None = None
 
-    def add(self, duration_s: float, *, ended: bool, running: int = 0) -> None:
-        # Two clocks may make a short duration slightly negative; that is 0, not an error.
-        at = max(0.0, duration_s) / self._width
-        last = int(min(at, self._bins))
-        keep = 1 - 1 / max(self._memory, 10.0 * running)
-        self._events *= keep
-        self._exposed *= keep
-        self._exposed[:last] += 1
-        if last < self._bins:
-            self._exposed[last] += 1 if ended else at - last
-            self._events[last] += ended
-        self._histogram = None
-
-    def histogram(self) -> Histogram:
-        if self._histogram is None:
-            events, exposed = tuple(self._events.tolist()), tuple(self._exposed.tolist())
-            self._histogram = Histogram(self._width, events, exposed)
-        return self._histogram
-
-    def to_dict(self) -> dict[str, list[float]]:
-        return {"events": self._events.tolist(), "exposed": self._exposed.tolist()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        events = np.array([_amount(value) for value in state["events"]])
-        exposed = np.array([_amount(value) for value in state["exposed"]])
-        if not events.size == exposed.size == self._bins:
-            message = f"learner state has {events.size} bins where {self._bins} are expected"
-            raise LearnerStateError(message)
-        self._events, self._exposed = events, exposed
+def _restore(tally: Tally, state: dict[str, Any]) -> None:
+    events = np.array([_amount(value) for value in state["events"]])
+    exposed = np.array([_amount(value) for value in state["exposed"]])
+    bins = tally.events.size
+    if not events.size == exposed.size == bins:
+        message = f"learner state has {events.size} bins where {bins} are expected"
+        raise LearnerStateError(message)
+    tally.events[:], tally.exposed[:] = events, exposed
 
 
 def _amount(value: object) -> float:

@@ -13,10 +13,18 @@ its target; that memory is carried by the caller in `WindowCount.held`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pacing.compiling import kernel
+from pacing.durations import Floats
 from pacing.types import Bound, Snapshot, WindowCount
 
 PPM = 1_000_000
+ANSWERED, ABANDONED, LIMIT, TARGET = range(4)
+"""Columns of `Windows.counts`."""
 MAX_AGE_S = 5.0
 MAX_CLOCK_SKEW_S = 0.5
 UNLIMITED = 1_000_000_000
@@ -61,20 +69,67 @@ class Restraint:
     reason: str
 
 
+class Windows(NamedTuple):
+    """The accounting windows, one row each.
+
+    `counts` holds people answered and abandoned, limit and target in parts per million;
+    `remaining_s` is infinite for a window without an end.
+    """
+
+    counts: NDArray[np.int64]
+    remaining_s: Floats
+    held: NDArray[np.bool_]
+
+
 def headroom(window: WindowCount) -> int:
     """Return how many more abandoned calls *window* can take at once without passing its limit."""
-    if window.limit_ppm >= PPM:
-        return UNLIMITED
-    slack = window.limit_ppm * window.answered - PPM * window.abandoned
-    return max(0, slack // (PPM - window.limit_ppm))
+    return room(window.answered, window.abandoned, window.limit_ppm)
 
 
 def stand(window: WindowCount) -> WindowStanding:
     """Return where *window* stands, its hysteresis applied."""
-    over = PPM * window.abandoned > window.limit_ppm * window.answered
-    target = min(window.target_ppm, window.limit_ppm)
-    held = over or (window.held and PPM * window.abandoned > target * window.answered)
+    held = is_held(
+        window.answered, window.abandoned, window.limit_ppm, window.target_ppm, window.held
+    )
     return WindowStanding(window, 0 if held else headroom(window), held)
+
+
+@kernel
+def room(answered: int, abandoned: int, limit_ppm: int) -> int:
+    """Return the headroom of a window with these counts."""
+    if limit_ppm >= PPM:
+        return UNLIMITED
+    slack = limit_ppm * answered - PPM * abandoned
+    return max(0, slack // (PPM - limit_ppm))
+
+
+@kernel
+def is_held(
+    answered: int,
+    abandoned: int,
+    limit_ppm: int,
+    target_ppm: int,
+    was_held: bool,  # noqa: FBT001 - numba knows no keywords
+) -> bool:
+    """Return whether a window is over its limit, or was and is not back at its target."""
+    if PPM * abandoned > limit_ppm * answered:
+        return True
+    return was_held and PPM * abandoned > min(target_ppm, limit_ppm) * answered
+
+
+@kernel
+def least_room(windows: Windows) -> int:
+    """Return the headroom of the tightest window, 0 while one is held or when there is none."""
+    if windows.held.size == 0:
+        return 0
+    least = UNLIMITED
+    for i in range(windows.held.size):
+        answered, abandoned = windows.counts[i, ANSWERED], windows.counts[i, ABANDONED]
+        limit_ppm, target_ppm = windows.counts[i, LIMIT], windows.counts[i, TARGET]
+        if is_held(answered, abandoned, limit_ppm, target_ppm, windows.held[i]):
+            return 0
+        least = min(least, room(answered, abandoned, limit_ppm))
+    return least
 
 
 def restraint(snapshot: Snapshot, standings: tuple[WindowStanding, ...]) -> Restraint | None:

@@ -10,20 +10,30 @@ A reserved agent is about to talk. Paused agents and those leaving never come.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pacing.census import takes_calls
-from pacing.durations import Duration, DurationLaw, Floats, learn
-from pacing.types import AgentStage, Snapshot
+from pacing.compiling import kernel
+from pacing.durations import DurationLaw, Floats, Tallies, learn, survival
+
+READY, RESERVED, TALKING, WRAP_UP, PAUSED = range(5)
+"""Stages as numbers, in the order of `AgentStage`."""
 
 _STEPS = 24
 _NEVER = 1e-12
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Supply:
+class Staff(NamedTuple):
+    """The logged-in agents, one entry each; `share` is 0 for those who take no further call."""
+
+    stage: NDArray[np.int64]
+    elapsed_s: Floats
+    share: Floats
+
+
+class Supply(NamedTuple):
     """`ready_now` whole agents, and each other agent's chance per moment: (moments, agents)."""
 
     ready_now: int
@@ -32,70 +42,58 @@ class Supply:
     wrap_up: DurationLaw
 
 
-def foresee(snapshot: Snapshot, ahead_s: Floats) -> Supply:
-    """Return who is free now and who may be free within each of *ahead_s* seconds (ascending)."""
-    ready = 0
-    partly: list[float] = []
-    talkers: list[tuple[float, float]] = []
-    wrappers: list[tuple[float, float]] = []
-    talking_s: list[float] = []  # exposure of the laws: also those who are about to leave
-    wrapping_s: list[float] = []
-    for agent in snapshot.agents:
-        stage, elapsed_s = agent.stage, agent.elapsed_s
-        share = agent.share if takes_calls(agent) else 0.0
-        if stage is AgentStage.READY:
-            if share >= 1.0:
-                ready += 1
-            elif share:
-                partly.append(share)
-        elif stage is AgentStage.WRAP_UP:
-            wrapping_s.append(elapsed_s)
-            if share:
-                wrappers.append((elapsed_s, share))
-        elif stage is AgentStage.TALKING:
-            talking_s.append(elapsed_s)
-            if share:
-                talkers.append((elapsed_s, share))
-        elif stage is AgentStage.RESERVED and share:
-            talkers.append((0.0, share))
+@kernel
+def foresee(staff: Staff, tallies: Tallies, priors: Tallies, ahead_s: Floats) -> Supply:
+    """Return who is free now and who may be free within each of *ahead_s* seconds (ascending).
 
-    history, timeout = snapshot.history, snapshot.policy.ring_timeout_s
-    talk, wrap_up = (
-        learn(
-            duration,
-            histogram,
-            running_s=np.array(running_s),
-            weights=np.ones(len(running_s)),
-            ring_timeout_s=timeout,
-        )
-        for duration, histogram, running_s in (
-            (Duration.TALK, history.talk, talking_s),
-            (Duration.WRAP_UP, history.wrap_up, wrapping_s),
-        )
-    )
-    talker, wrapper = np.array(talkers).reshape(-1, 2), np.array(wrappers).reshape(-1, 2)
+    The laws are learned from everybody's talks and wrap-ups, also of those about to leave.
+    """
+    stage, elapsed_s, share = staff.stage, staff.elapsed_s, staff.share
+    takes_calls = share > 0.0
+    is_ready = (stage == READY) & takes_calls
+    ready = int((is_ready & (share >= 1.0)).sum())
+    partly = share[is_ready & (share < 1.0)]
+
+    is_talking, is_wrapping = stage == TALKING, stage == WRAP_UP
+    running = elapsed_s[is_talking]
+    talk = learn(tallies.talk, priors.talk, running, np.ones(running.size))
+    running = elapsed_s[is_wrapping]
+    wrap_up = learn(tallies.wrap_up, priors.wrap_up, running, np.ones(running.size))
+
+    will_talk = takes_calls & (is_talking | (stage == RESERVED))
+    talked_s = np.where(stage[will_talk] == RESERVED, 0.0, elapsed_s[will_talk])
+    will_wrap = takes_calls & is_wrapping
     chances = np.concatenate(
         (
-            np.tile(np.array(partly), (ahead_s.size, 1)),
-            _free_after_talk(talk, wrap_up, talker[:, 0], ahead_s) * talker[:, 1],
-            _free_after_wrap_up(wrap_up, wrapper[:, 0], ahead_s) * wrapper[:, 1],
+            np.ones((ahead_s.size, 1)) * partly[None, :],
+            free_after_talk(talk, wrap_up, talked_s, ahead_s) * share[will_talk][None, :],
+            free_after_wrap_up(wrap_up, elapsed_s[will_wrap], ahead_s) * share[will_wrap][None, :],
         ),
         axis=1,
     )
     return Supply(ready, chances, talk, wrap_up)
 
 
-def _free_after_wrap_up(wrap_up: DurationLaw, elapsed_s: Floats, ahead_s: Floats) -> Floats:
-    alive = np.maximum(wrap_up.survival(elapsed_s), _NEVER)
-    return 1.0 - wrap_up.survival(elapsed_s[None, :] + ahead_s[:, None]) / alive[None, :]
+@kernel
+def free_after_wrap_up(wrap_up: DurationLaw, elapsed_s: Floats, ahead_s: Floats) -> Floats:
+    """Return P[an agent wrapping up for *elapsed_s* is free within *ahead_s*]."""
+    alive = np.maximum(survival(wrap_up, elapsed_s), _NEVER)
+    later = survival(wrap_up, (ahead_s[:, None] + elapsed_s[None, :]).ravel())
+    free: Floats = 1.0 - later.reshape((ahead_s.size, elapsed_s.size)) / alive[None, :]
+    return free
 
 
-def _free_after_talk(
+@kernel
+def free_after_talk(
     talk: DurationLaw, wrap_up: DurationLaw, elapsed_s: Floats, ahead_s: Floats
 ) -> Floats:
-    grid = np.linspace(0.0, float(ahead_s[-1]), _STEPS + 1)
+    """Return P[an agent talking for *elapsed_s* has talked and wrapped up within *ahead_s*]."""
+    grid = np.linspace(0.0, ahead_s[-1], _STEPS + 1)
     middle = (grid[:-1] + grid[1:]) / 2
-    alive = talk.survival(elapsed_s[:, None] + grid[None, :])
-    ending = (alive[:, :-1] - alive[:, 1:]) / np.maximum(alive[:, :1], _NEVER)
-    wrapped = wrap_up.ended(np.maximum(ahead_s[:, None] - middle[None, :], 0.0))
-    return wrapped @ ending.T
+    alive = survival(talk, (grid[:, None] + elapsed_s[None, :]).ravel())
+    alive = alive.reshape((_STEPS + 1, elapsed_s.size))
+    ending = (alive[:-1] - alive[1:]) / np.maximum(alive[0], _NEVER)
+    after_s = np.maximum(ahead_s[:, None] - middle[None, :], 0.0).ravel()
+    wrapped = (1.0 - survival(wrap_up, after_s)).reshape((ahead_s.size, _STEPS))
+    free: Floats = np.dot(wrapped, ending)
+    return free

@@ -16,21 +16,22 @@ team: one more agent would then lower the threshold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from pacing.guard import PPM
-from pacing.types import History, Snapshot, WindowCount
+import numpy as np
+
+from pacing.compiling import kernel
+from pacing.durations import Floats
+from pacing.guard import ABANDONED, ANSWERED, LIMIT, PPM, TARGET, Windows
 
 PRIOR_LOSS_RATE = 0.5
 _LEAST, _MOST = 1e-4, 0.6
 _SHORTEST = 50.0
 _RESERVE = 3.0
 _LOSS_RATE_RANGE = (0.05, 10.0)
-_DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(NamedTuple):
     """The loss probability up to which a call may start, and how it came about.
 
     `rates` and `thetas` follow the order of the snapshot's windows.
@@ -38,47 +39,39 @@ class Threshold:
 
     theta: float
     kappa: float
-    rates: tuple[float, ...]
-    thetas: tuple[float, ...]
+    rates: Floats
+    thetas: Floats
 
 
-def set_threshold(snapshot: Snapshot, *, agents: float, cycle_s: float) -> Threshold:
-    """Return the threshold now, with *agents* whose talk and wrap-up last *cycle_s* on average."""
-    kappa = loss_rate(snapshot.history)
-    per_s = agents / max(cycle_s, 1.0)
-    rates = tuple(
-        _affordable(window, answers_ahead=_time_left_s(window, snapshot.remaining_shift_s) * per_s)
-        for window in snapshot.windows
-    )
-    thetas = tuple(min(max(rate / kappa, _LEAST), _MOST) for rate in rates)
-    return Threshold(min(thetas, default=_LEAST), kappa, rates, thetas)
+@kernel
+def set_threshold(windows: Windows, observed_kappa: float, answers_per_s: float) -> Threshold:
+    """Return the threshold now, with *answers_per_s* people expected per second of dialing."""
+    kappa = min(max(observed_kappa, _LOSS_RATE_RANGE[0]), _LOSS_RATE_RANGE[1])
+    rates = np.empty(windows.remaining_s.size)
+    for i in range(rates.size):
+        rates[i] = affordable(
+            windows.counts[i, ANSWERED],
+            windows.counts[i, ABANDONED],
+            windows.counts[i, LIMIT] / PPM,
+            windows.counts[i, TARGET] / PPM,
+            windows.remaining_s[i] * answers_per_s,
+        )
+    thetas = np.minimum(np.maximum(rates / kappa, _LEAST), _MOST)
+    theta = thetas.min() if thetas.size > 0 else _LEAST
+    return Threshold(theta, kappa, rates, thetas)
 
 
-def loss_rate(history: History) -> float:
-    """Return kappa: abandoned calls per unit of threshold."""
-    observed = PRIOR_LOSS_RATE if history.loss_rate is None else history.loss_rate
-    low, high = _LOSS_RATE_RANGE
-    return min(max(observed, low), high)
-
-
-def _affordable(window: WindowCount, *, answers_ahead: float) -> float:
-    """Return the share of coming answered calls that *window* may lose."""
-    limit = window.limit_ppm / PPM
-    target = min(window.target_ppm / PPM, limit)
-    surplus = target * window.answered - window.abandoned
-    horizon = float(window.answered)
+@kernel
+def affordable(
+    answered: int, abandoned: int, limit: float, target: float, answers_ahead: float
+) -> float:
+    """Return the share of coming answered calls that a window may lose."""
+    target = min(target, limit)
+    surplus = target * answered - abandoned
+    horizon = float(answered)
     if surplus < 0:
         horizon = min(horizon, answers_ahead)
     correction = surplus / max(horizon, _SHORTEST)
-    reserve = limit * window.answered - window.abandoned - _RESERVE
+    reserve = limit * answered - abandoned - _RESERVE
     rate = target + min(correction, reserve / _SHORTEST)
     return min(max(rate, 0.0), 3 * target)
-
-
-def _time_left_s(window: WindowCount, shift_s: float | None) -> float:
-    """Return the dialing time left in *window*; the shift ends a window of at most a day."""
-    if window.remaining_s is None:
-        return float("inf")
-    if window.remaining_s <= _DAY_S and shift_s is not None:
-        return min(window.remaining_s, shift_s)
-    return window.remaining_s

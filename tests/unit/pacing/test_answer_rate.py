@@ -7,27 +7,42 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pacing import History, Learner, Mode, PendingCall, RingEnd, decide
-from pacing.answer_rate import fit_answers, most_likely_rate
+from pacing import History, Learner, Mode, PendingCall, Policy, RingEnd, decide
+from pacing.answer_rate import AnswerModel, answered_within, fit_answers, most_likely_rate
+from pacing.durations import Floats
+from pacing.reading import read_history
 from tests.unit.pacing.snapshots import agents, snapshot
 
 NOBODY = np.empty(0)
+
+
+def fitted(history: History, rung_s: Floats = NOBODY) -> AnswerModel:
+    """Return the answer model of *history* and of calls pending for *rung_s* seconds."""
+    known = read_history(history, Policy())
+    return fit_answers(
+        known.live,
+        known.not_live,
+        known.answer_rate_prior,
+        known.tallies,
+        known.priors,
+        rung_s,
+    )
 
 
 def test_nothing_known() -> None:
     """
     Without calls the rate is the prior: a quarter, or what the list's history says.
     """
-    assert 0.25 == pytest.approx(fit_answers(History(), NOBODY, ring_timeout_s=22.0).p)
+    assert 0.25 == pytest.approx(fitted(History(), NOBODY).p)
     known = History(answer_rate_prior=0.08)
-    assert 0.08 == pytest.approx(fit_answers(known, NOBODY, ring_timeout_s=22.0).p)
+    assert 0.08 == pytest.approx(fitted(known, NOBODY).p)
 
 
 def test_many_resolved_calls() -> None:
     """
     With hundreds of resolved calls and none pending the rate is their share.
     """
-    model = fit_answers(History(live=80.0, not_live=320.0), NOBODY, ring_timeout_s=22.0)
+    model = fitted(History(live=80.0, not_live=320.0), NOBODY)
 
     assert 0.2 == pytest.approx(model.p, abs=0.005)
 
@@ -54,7 +69,7 @@ def test_cold_start_with_fast_failures(calls: int) -> None:
     Pending calls count as what they may still become, so the estimate stays near what is known.
     """
     learner, pending = four_seconds_in(calls)
-    model = fit_answers(learner.history(), np.full(pending, 4.0), ring_timeout_s=22.0)
+    model = fitted(learner.history(), np.full(pending, 4.0))
 
     assert 0.15 < model.p < 0.40
 
@@ -75,8 +90,8 @@ def test_long_ringing_speaks_against_an_answer() -> None:
     """
     A call that has rung for 20 s is answered less likely than one that has rung for 5 s.
     """
-    model = fit_answers(History(live=60.0, not_live=140.0), NOBODY, ring_timeout_s=22.0)
-    within = model.answered_within(np.array([5.0, 20.0]), np.array([60.0]))[0]
+    model = fitted(History(live=60.0, not_live=140.0), NOBODY)
+    within = answered_within(model, np.array([5.0, 20.0]), np.array([60.0]))[0]
 
     assert within[0] > 2 * within[1]
 
@@ -85,9 +100,9 @@ def test_new_call_is_answered_at_the_answer_rate() -> None:
     """
     Given time enough, a call that has not rung yet is answered with probability p.
     """
-    model = fit_answers(History(live=60.0, not_live=140.0), NOBODY, ring_timeout_s=22.0)
+    model = fitted(History(live=60.0, not_live=140.0), NOBODY)
 
-    within = model.answered_within(np.array([0.0]), np.array([10_000.0]))
+    within = answered_within(model, np.array([0.0]), np.array([10_000.0]))
 
     assert model.p == pytest.approx(float(within[0, 0]), abs=1e-6)
 
@@ -98,7 +113,7 @@ def test_root_is_the_fixed_point_of_em() -> None:
     """
     rng = np.random.default_rng(2)
     alive, other = rng.random(300), rng.random(300)
-    p = most_likely_rate(30.0, 90.0, alive, other, weights=np.ones(300))
+    p = most_likely_rate(30.0, 90.0, alive, other, np.ones(300))
     will_answer = p * alive / (p * alive + (1 - p) * other)
 
     assert (30.0 + will_answer.sum()) / (120.0 + 300) == pytest.approx(p, abs=1e-5)
@@ -112,7 +127,7 @@ def test_rate_stays_inside_its_bounds(answered: float, unanswered: float, expect
     The estimate never claims that nobody or everybody answers.
     """
     assert expected == pytest.approx(
-        most_likely_rate(answered, unanswered, NOBODY, NOBODY, weights=NOBODY), abs=1e-4
+        most_likely_rate(answered, unanswered, NOBODY, NOBODY, NOBODY), abs=1e-4
     )
 
 
@@ -135,7 +150,7 @@ def test_estimate_is_unbiased_in_the_middle_of_ringing() -> None:
     pending = 30.0 - started[started + ring > 30.0]
     history = learner.history()
     resolved_only = history.live / (history.live + history.not_live)
-    model = fit_answers(history, pending, ring_timeout_s=22.0)
+    model = fitted(history, pending)
 
     assert 0.3 == pytest.approx(model.p, abs=3 * (0.21 / calls) ** 0.5)
     assert abs(model.p - 0.3) < abs(resolved_only - 0.3)

@@ -5,9 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pacing import AgentStage, AgentView, Histogram, History, Learner, Mode
-from pacing.durations import Duration, DurationLaw, Floats, learn
-from pacing.supply import foresee
+from pacing import AgentStage, AgentView, Histogram, History, Learner, Mode, Snapshot
+from pacing.durations import (
+    Duration,
+    DurationLaw,
+    Floats,
+    learn,
+    mean_s,
+    prior_of,
+    quantiles,
+    survival,
+    tally_of,
+)
+from pacing.reading import read_history, read_staff
+from pacing.supply import Supply, foresee
 from tests.unit.pacing.snapshots import agents, snapshot
 
 NOTHING = np.empty(0)
@@ -15,31 +26,38 @@ NOTHING = np.empty(0)
 
 def law(duration: Duration, histogram: Histogram | None, running: Floats = NOTHING) -> DurationLaw:
     """Return the law of *duration* with running ones at full weight."""
-    return learn(
-        duration,
-        histogram,
-        running_s=running,
-        weights=np.ones(running.size),
-        ring_timeout_s=22.0,
-    )
+    tally = tally_of(duration, histogram)
+    prior = prior_of(duration, tally.width_s, tally.events.size, 22.0)
+    return learn(tally, prior, running, np.ones(running.size))
+
+
+def ended(of: DurationLaw, at_s: list[float]) -> Floats:
+    """Return the probability of having ended by each of *at_s* seconds."""
+    return 1.0 - survival(of, np.array(at_s))
+
+
+def foreseen(view: Snapshot, ahead_s: list[float]) -> Supply:
+    """Return who will be free in *ahead_s* seconds."""
+    learned = read_history(view.history, view.policy)
+    return foresee(read_staff(view), learned.tallies, learned.priors, np.array(ahead_s))
 
 
 @pytest.mark.parametrize(
-    ("duration", "mean_s"),
+    ("duration", "expected_s"),
     [(Duration.TALK, 120), (Duration.WRAP_UP, 20), (Duration.RING_LIVE, 12)],
 )
-def test_prior_before_the_first_event(duration: Duration, mean_s: float) -> None:
+def test_prior_before_the_first_event(duration: Duration, expected_s: float) -> None:
     """
     Before anything has happened a duration has its prior's mean.
     """
-    assert mean_s == pytest.approx(law(duration, None).mean_s(), rel=0.05)
+    assert expected_s == pytest.approx(mean_s(law(duration, None)), rel=0.05)
 
 
 def test_calls_given_up_at_the_ring_timeout() -> None:
     """
     Unanswered calls are expected to end by the ring timeout, not to ring for ever.
     """
-    before, after = law(Duration.RING_OTHER, None).survival(np.array([21.0, 24.0]))
+    before, after = survival(law(Duration.RING_OTHER, None), np.array([21.0, 24.0]))
 
     assert before > 2 * after
 
@@ -53,7 +71,7 @@ def test_law_follows_what_happened() -> None:
     for talk_s in rng.gamma(4.0, 30 / 4, 600):
         learner.observe_talk(float(talk_s))
 
-    assert 30.0 == pytest.approx(law(Duration.TALK, learner.history().talk).mean_s(), rel=0.1)
+    assert 30.0 == pytest.approx(mean_s(law(Duration.TALK, learner.history().talk)), rel=0.1)
 
 
 def test_running_talks_are_not_forgotten() -> None:
@@ -70,8 +88,8 @@ def test_running_talks_are_not_forgotten() -> None:
     talk = learner.history().talk
     still = np.full(int((talks >= 60.0).sum()), 60.0)
 
-    naive = float(law(Duration.TALK, talk).ended(np.array([30.0]))[0])
-    censored = float(law(Duration.TALK, talk, still).ended(np.array([30.0]))[0])
+    naive = float(ended(law(Duration.TALK, talk), [30.0])[0])
+    censored = float(ended(law(Duration.TALK, talk, still), [30.0])[0])
 
     assert 1 - np.exp(-0.25) == pytest.approx(censored, abs=0.07)
     assert naive > 1.5 * censored
@@ -84,14 +102,14 @@ def test_quantiles_invert_the_law() -> None:
     ring = law(Duration.RING_LIVE, None)
     shares = np.array([0.125, 0.5, 0.875, 0.99])
 
-    assert shares == pytest.approx(ring.ended(ring.quantiles(shares)))
+    assert shares == pytest.approx(1.0 - survival(ring, quantiles(ring, shares)))
 
 
 def test_law_never_ends_early_or_rises() -> None:
     """
     Survival falls from one towards zero, also far beyond the last bin.
     """
-    alive = law(Duration.WRAP_UP, None).survival(np.linspace(0.0, 5000.0, 400))
+    alive = survival(law(Duration.WRAP_UP, None), np.linspace(0.0, 5000.0, 400))
 
     assert 1.0 == alive[0]
     assert np.all(np.diff(alive) <= 0)
@@ -104,8 +122,8 @@ def test_histogram_of_other_width_is_read_as_it_is() -> None:
     """
     wide = Histogram(10.0, (0.0, 900.0), (1000.0, 1000.0))
 
-    assert law(Duration.TALK, wide).survival(np.array([9.0]))[0] > 0.95
-    assert law(Duration.TALK, wide).survival(np.array([20.0]))[0] < 0.15
+    assert ended(law(Duration.TALK, wide), [9.0])[0] < 0.05
+    assert ended(law(Duration.TALK, wide), [20.0])[0] > 0.85
 
 
 def test_agent_long_in_wrap_up_is_likelier_free_than_one_who_talks() -> None:
@@ -113,7 +131,7 @@ def test_agent_long_in_wrap_up_is_likelier_free_than_one_who_talks() -> None:
     Who wraps up comes free before who has just begun to talk.
     """
     staff = (AgentView(AgentStage.WRAP_UP, 15.0), AgentView(AgentStage.TALKING, 1.0))
-    chances = foresee(snapshot(Mode.PREDICTIVE, staff), np.array([5.0, 20.0])).chances
+    chances = foreseen(snapshot(Mode.PREDICTIVE, staff), [5.0, 20.0]).chances
 
     talking, wrapping = chances[:, 0], chances[:, 1]
     assert np.all(wrapping > talking)
@@ -130,17 +148,17 @@ def test_free_after_talk_and_wrap_up_together() -> None:
         learner.observe_talk(float(talk_s))
         learner.observe_wrap_up(float(wrap_s))
     view = snapshot(Mode.PREDICTIVE, agents(talking=1), history=learner.history())
-    ahead = np.array([5.0, 15.0, 30.0])
+    ahead = [5.0, 15.0, 30.0]
     expected = [np.mean(talks + wraps <= tau) for tau in ahead]
 
-    assert expected == pytest.approx(foresee(view, ahead).chances[:, 0].tolist(), abs=0.03)
+    assert expected == pytest.approx(foreseen(view, ahead).chances[:, 0].tolist(), abs=0.03)
 
 
 def test_nobody_to_foresee() -> None:
     """
     Without agents there is no supply, and asking is no error.
     """
-    supply = foresee(snapshot(Mode.PREDICTIVE, (), history=History()), np.array([5.0]))
+    supply = foreseen(snapshot(Mode.PREDICTIVE, (), history=History()), [5.0])
 
     assert 0 == supply.ready_now
     assert (1, 0) == supply.chances.shape

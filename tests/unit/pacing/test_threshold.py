@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from pacing import History, Mode, WindowCount
-from pacing.threshold import loss_rate, set_threshold
-from tests.unit.pacing.snapshots import agents, snapshot
+from pacing import WindowCount
+from pacing.reading import read_windows
+from pacing.threshold import Threshold, set_threshold
 
 
-def theta(*windows: WindowCount, kappa: float | None = None, agents_now: float = 20.0) -> float:
-    """Return the threshold with these windows and 140 s per conversation."""
-    view = snapshot(
-        Mode.PREDICTIVE, agents(talking=20), windows=windows, history=History(loss_rate=kappa)
-    )
-    return set_threshold(view, agents=agents_now, cycle_s=140.0).theta
+def threshold(
+    *windows: WindowCount, kappa: float = 0.5, people: float = 20.0, shift_s: float | None = None
+) -> Threshold:
+    """Return the threshold now, with *people* talking for 140 s each."""
+    return set_threshold(read_windows(windows, shift_s), kappa, people / 140.0)
+
+
+def theta(*windows: WindowCount, kappa: float = 0.5, agents_now: float = 20.0) -> float:
+    """Return the threshold's number."""
+    return threshold(*windows, kappa=kappa, people=agents_now).theta
 
 
 def legal(abandoned: int, *, answered: int = 20_000) -> WindowCount:
@@ -59,8 +61,8 @@ def test_kappa_is_bounded() -> None:
     """
     Neither a lucky nor a disastrous morning makes kappa absurd.
     """
-    assert 0.05 == loss_rate(History(loss_rate=0.0))
-    assert 10.0 == loss_rate(History(loss_rate=1e9))
+    assert 0.05 == threshold(legal(570), kappa=0.0).kappa
+    assert 10.0 == threshold(legal(570), kappa=1e9).kappa
 
 
 def test_no_room_left_means_hardly_any_risk() -> None:
@@ -93,8 +95,5 @@ def test_end_of_shift_shortens_the_plan_of_a_daily_window() -> None:
     A deficit of the day must be made good before the shift ends, not by midnight.
     """
     day = WindowCount("day", 20_000, 571, 30_000, 28_500, 40_000.0)
-    view = snapshot(Mode.PREDICTIVE, agents(talking=20), windows=(day,))
-    late = replace(view, remaining_shift_s=600.0)
 
-    open_end = set_threshold(view, agents=20.0, cycle_s=140.0).theta
-    assert set_threshold(late, agents=20.0, cycle_s=140.0).theta < open_end
+    assert threshold(day, shift_s=600.0).theta < threshold(day).theta
