@@ -52,7 +52,7 @@ class Database:
     async def clear(self) -> None:
         """Forget everything; no line process or engine may be running."""
         await self.pool.execute(
-            "TRUNCATE lead_list, subject, agent, campaign, trunk, process CASCADE"
+            "TRUNCATE lead_list, subject, lead, agent, campaign, trunk, process CASCADE"
         )
         await self.pool.execute("TRUNCATE live_attempt, attempt, call_event, agent_event, decision")
 

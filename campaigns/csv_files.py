@@ -17,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 from campaigns.errors import UserError
 
@@ -125,10 +125,10 @@ class Reader:
 
     def __init__(self, table: Table) -> None:
         self._lines = _Lines(table.path, table.encoding)
-        records = _records(
+        records = read_records(
             self._lines, table.delimiter, skips_spaces=table.skips_spaces, name=table.path.name
         )
-        self._records = filter(_is_filled, records)
+        self._records = filter(is_filled, records)
         if table.has_header:
             next(self._records, None)
 
@@ -151,7 +151,8 @@ class Reader:
         return self._lines.bytes_read
 
 
-def _is_filled(record: Record) -> bool:
+def is_filled(record: Record) -> bool:
+    """Say whether a record holds anything; empty lines are no rows."""
     return record.broken is not None or any(cell.strip() for cell in record.cells)
 
 
@@ -310,10 +311,10 @@ def _header(
 ) -> tuple[tuple[str, ...], bool]:
     lines = _Lines(path, encoding)
     try:
-        for record in _records(lines, delimiter, skips_spaces=skips_spaces, name=path.name):
+        for record in read_records(lines, delimiter, skips_spaces=skips_spaces, name=path.name):
             if record.broken is not None:
                 raise UserError(f"{path.name} line {record.line}: {record.broken}.")
-            if not _is_filled(record):
+            if not is_filled(record):
                 continue
             if len(record.cells) > _MOST_COLUMNS:
                 raise UserError(f"{path.name} has more than {_MOST_COLUMNS:,} columns.")
@@ -393,7 +394,24 @@ class _Lines:
         self._text.close()
 
 
-def _records(lines: _Lines, delimiter: str, *, skips_spaces: bool, name: str) -> Iterator[Record]:
+class CountedLines(Protocol):
+    """Lines of a file; `taken` holds those since it was last cleared."""
+
+    @property
+    def count(self) -> int:
+        """Return how many lines were given out."""
+
+    taken: list[str]
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __next__(self) -> str: ...
+
+
+def read_records(
+    lines: CountedLines, delimiter: str, *, skips_spaces: bool, name: str
+) -> Iterator[Record]:
+    """Cut lines into records; raises `UserError` where the rest of the file cannot be read."""
     # Strict, so that a broken quote is an error on its own line instead of swallowing the next.
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=skips_spaces, strict=True)
     while True:

@@ -42,6 +42,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
         "paese", "nation",
     ),
     "zone": ("zone", "timezone", "tz", "zeitzone", "fuseauhoraire", "zonahoraria"),
+    "person": ("personid", "customerid", "customernumber", "kundennummer", "subjectid"),
     "priority": ("priority", "prio", "rank", "prioritaet", "prioritat", "priorite", "prioridad"),
 }  # fmt: skip
 ROLES = tuple(_WORDS)
@@ -57,11 +58,12 @@ class Columns:
     last_name: int | None = None
     country: int | None = None
     zone: int | None = None
+    person: int | None = None
     priority: int | None = None
 
     def used(self) -> frozenset[int]:
         """Return every index that has a meaning."""
-        single = (self.name, self.first_name, self.last_name, self.country, self.zone)
+        single = (self.name, self.first_name, self.last_name, self.country, self.zone, self.person)
         return frozenset(
             index for index in (*self.phones, *single, self.priority) if index is not None
         )

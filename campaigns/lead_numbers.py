@@ -10,6 +10,7 @@ from importlib import resources
 
 import phonenumbers
 
+from campaigns.number_patterns import read_plain
 from campaigns.rules.dialable_numbers import NumberKind, classify, is_emergency
 from campaigns.rules.zones import candidate_zones, is_zone, zones_of_region
 
@@ -36,7 +37,9 @@ class Reject(StrEnum):
     CELLS = "more cells than the header has columns"
     QUOTES = "its quotes are broken"
     DUPLICATE_IN_FILE = "duplicate of an earlier line"
+    DUPLICATE_IN_LIST = "duplicate of a lead on the list"
     DUPLICATE_IN_CAMPAIGN = "duplicate of a lead the campaign has"
+    DUPLICATE_EVERYWHERE = "duplicate of a lead on some list"
 
 
 _KINDS = {
@@ -178,6 +181,20 @@ def read_number(cell: str, country: str | None, zone: str | None = None) -> Dial
     *zone* is what the list says about the person's zone, an IANA name or a word; a word nobody
     knows makes every zone of the country count.
     """
+    plain = read_plain(cell.strip(), country)
+    if plain is None:
+        return read_by_library(cell, country, zone)
+    if zone is None or not zone.strip():
+        return DialableNumber(plain.e164, plain.region, plain.zones)
+    stated = _zone_name(zone, plain.region)
+    added = zones_of_region(plain.region) if stated is None else (stated,)
+    return DialableNumber(plain.e164, plain.region, tuple(sorted({*plain.zones, *added})))
+
+
+def read_by_library(
+    cell: str, country: str | None, zone: str | None = None
+) -> DialableNumber | Reject:
+    """Return what `read_number` does, by the library alone: slower, and right by definition."""
     number = parse_number(cell, country)
     if isinstance(number, Reject):
         return number

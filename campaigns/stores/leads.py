@@ -91,7 +91,9 @@ async def lists(connection: Connection, campaign_id: UUID | None = None) -> list
                cl.priority, cl.active
         FROM lead_list l
         LEFT JOIN campaign_list cl ON cl.list_id = l.id AND cl.campaign_id = $1
-        WHERE $1::uuid IS NULL OR cl.campaign_id IS NOT NULL
+        WHERE ($1::uuid IS NULL OR cl.campaign_id IS NOT NULL)
+          -- Lists of unfinished imports are nobody's yet.
+          AND NOT EXISTS (SELECT FROM lead_import i WHERE i.list_id = l.id AND i.state = 'reading')
         ORDER BY cl.priority, l.created_at DESC, l.id
         """,
         campaign_id,

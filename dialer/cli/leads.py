@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.progress import (
@@ -13,15 +14,15 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 
 from campaigns import lead_columns, lead_import
-from campaigns.lead_import import ImportPlan, ImportReport
+from campaigns.lead_import import ImportPlan, ImportReport, Policy
 from campaigns.rules.gate import Rule
-from campaigns.stores import campaign_lists, campaigns, lead_reasons, leads
+from campaigns.stores import campaign_lists, campaigns, imports, lead_reasons, leads
+from campaigns.stores.imports import Duplicates, Within
 from campaigns.stores.lead_reasons import NumberReasons
-from dialer.cli import output, session
+from dialer.cli import import_history, output, session
 from dialer.cli.dnc import in_full
 from dialer.notify import Channel
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from campaigns.stores.database import Pool
 
 app = typer.Typer(no_args_is_help=True, help="Bring lists in, and see what holds a number.")
+import_history.add_to(app)
 
 
 @app.command("import")
@@ -63,28 +65,63 @@ def import_(
     rejects: Annotated[
         Path | None, typer.Option(help="Where rows not taken go; default beside the file.")
     ] = None,
+    duplicates: Annotated[
+        Duplicates | None,
+        typer.Option(
+            help="What becomes of a row whose number is known: skip it (the default), update the "
+            "lead, or keep both."
+        ),
+    ] = None,
+    within: Annotated[
+        Within | None,
+        typer.Option(help="Where a number counts as known; the default is the campaign."),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Take mapping and choices saved under this name."),
+    ] = None,
+    save_template: Annotated[
+        str | None,
+        typer.Option("--save-template", metavar="NAME", help="Save them under this name."),
+    ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Keep every row of a file that was imported before."),
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Do all of it, then take it back.")
+        bool, typer.Option("--dry-run", help="Do all of it but the writing.")
     ] = False,
     as_json: output.AsJson = False,
 ) -> None:
-    """Import a CSV file as leads of a campaign: all that can be called, or nothing at all."""
-    plan = lead_import.plan_import(
-        file,
-        mapping=lead_columns.parse_mapping(",".join(mapping or [])),
-        country=country,
-        delimiter=delimiter,
-        encoding=encoding,
-    )
-    if not as_json:
-        _show_plan(plan)
+    """Import a CSV file as leads of a campaign: all that can be called, or nothing at all.
+
+    If it is interrupted, the same command goes on where it was.
+    """
+    given: dict[str, Any] = {
+        "mapping": lead_columns.parse_mapping(",".join(mapping or [])),
+        "country": country,
+        "delimiter": delimiter,
+        "encoding": encoding,
+        "duplicates": duplicates,
+        "within": within,
+    }
 
     async def work(pool: Pool) -> ImportReport:
+        choices = await _choices(pool, given, template=template, save_as=save_template)
+        policy = Policy(
+            Duplicates(choices.pop("duplicates", Duplicates.SKIP)),
+            Within(choices.pop("within", Within.CAMPAIGN)),
+            again,
+        )
+        plan = await asyncio.to_thread(lead_import.plan_import, file, **choices)
+        if not as_json:
+            _show_plan(plan)
         with _Bar(shown=not as_json) as bar:
             done = await lead_import.import_leads(
                 pool,
                 plan,
                 campaign=campaign,
+                policy=policy,
                 dry_run=dry_run,
                 list_name=list_name,
                 rejects=rejects,
@@ -99,6 +136,24 @@ def import_(
         output.print_json(done.as_json())
     else:
         _show_report(done)
+
+
+async def _choices(
+    pool: Pool, given: dict[str, Any], *, template: str | None, save_as: str | None
+) -> dict[str, Any]:
+    """Return what was chosen: the template's choices, and over them what the command says."""
+    chosen: dict[str, Any] = {}
+    async with pool.acquire() as connection:
+        if template is not None:
+            chosen |= await imports.template(connection, template)
+        mapping = {**chosen.get("mapping", {}), **given["mapping"]}
+        chosen |= {key: value for key, value in given.items() if value}
+        chosen["mapping"] = mapping
+        if save_as is not None:
+            await imports.save_template(
+                connection, save_as, {key: output.plain(value) for key, value in chosen.items()}
+            )
+    return chosen
 
 
 @app.command()
@@ -201,8 +256,8 @@ class _Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(),
-            TextColumn("{task.fields[rows]:,} rows"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[rows]:,} rows, {task.fields[rate]:,.0f} a second"),
+            TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
             disable=not shown or not console.is_terminal,
@@ -211,7 +266,7 @@ class _Bar:
 
     def __enter__(self) -> Self:
         self._progress.start()
-        self._task = self._progress.add_task("reading", total=None, rows=0)
+        self._task = self._progress.add_task("reading", total=None, rows=0, rate=0, left="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -226,6 +281,8 @@ class _Bar:
                 total=at.bytes_total or None,
                 completed=at.bytes_read,
                 rows=at.rows,
+                rate=at.rows_per_s,
+                left="" if at.left_s is None else f"{at.left_s:.0f} s left",
             )
 
 
@@ -247,13 +304,23 @@ def _show_plan(plan: ImportPlan) -> None:
     typer.echo("Another meaning? --map phone=COLUMN,name=COLUMN; try with --dry-run.\n")
 
 
+_PLACES = {
+    Within.FILE: "elsewhere",
+    Within.LIST: "on the list",
+    Within.CAMPAIGN: "in the campaign",
+    Within.EVERYWHERE: "on any list",
+}
+
+
 def _show_report(done: ImportReport) -> None:
     rows: list[dict[str, object]] = [
         {"what": "rows read", "rows": done.rows_read},
         {"what": "accepted", "rows": done.accepted},
         {"what": "duplicate in the file", "rows": done.duplicates_in_file},
-        {"what": "duplicate in the campaign", "rows": done.duplicates_in_campaign},
+        {"what": f"duplicate {_PLACES[Within(done.within)]}", "rows": done.duplicates_in_campaign},
     ]
+    if done.duplicates_policy == Duplicates.UPDATE:
+        rows.append({"what": "of the duplicates, leads updated", "rows": done.updated})
     rows += [{"what": f"rejected: {why}", "rows": count} for why, count in done.reasons.items()]
     if done.suppressed:
         rows.append({"what": "of the accepted, on the do-not-call list", "rows": done.suppressed})
@@ -268,11 +335,14 @@ def _show_report(done: ImportReport) -> None:
     if done.regions:
         places = ", ".join(f"{region} {count}" for region, count in done.regions.items())
         typer.echo(f"Regions: {places}.")
+    if done.resumed_at:
+        typer.echo(f"An interrupted import was gone on with after {done.resumed_at} rows.")
     if done.rejects_file:
         typer.echo(f"Rows not taken, with line and reason: {done.rejects_file}")
     if done.dry_run:
         typer.echo("Dry run: nothing was written.")
     elif done.list_name:
         typer.echo(f"{done.accepted} leads are on list {done.list_name} of {done.campaign}.")
+        typer.echo(f"To take it back: dialer leads undo {done.import_id}")
     else:
         typer.echo("No row could be taken, so no list was made.")

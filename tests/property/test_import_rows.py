@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from campaigns.csv_files import Table, open_table
+from campaigns import csv_blocks
+from campaigns.csv_blocks import BlockReader
+from campaigns.csv_files import Record, Table, open_table
 from campaigns.errors import UserError
-from campaigns.lead_import import judge_rows, plan_import
+from campaigns.import_rows import JudgedRow, judge_rows
+from campaigns.lead_import import plan_import
 from campaigns.lead_numbers import DialableNumber, Reject, read_number
 from campaigns.rules.dialable_numbers import NumberKind, examine
-from campaigns.stores.staging import StagedRow
+from campaigns.seen_numbers import SeenNumbers
 
 CELLS = st.one_of(
     st.sampled_from(
@@ -41,21 +47,36 @@ CELLS = st.one_of(
 ENCODINGS = ("utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "latin-1", "shift-jis")
 
 
-def read(content: bytes, country: str | None) -> tuple[int, list[StagedRow]] | str:
+def read(content: bytes, country: str | None) -> tuple[int, list[JudgedRow]] | str:
     """Return how many rows a file has and what becomes of each, or the sentence that refuses it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "leads.csv"
         path.write_bytes(content)
         try:
             plan = plan_import(path, country=country)
-            with plan.table.reader() as reader:
-                records = list(reader)
+            records = cut(plan.table)
         except UserError as refusal:
             return str(refusal)
         return len(records), judge_rows(records, plan.columns, plan.table.header, plan.country)
 
 
-def check(result: tuple[int, list[StagedRow]] | str) -> None:
+def cut(table: Table) -> list[Record]:
+    """Return the records of a file; cut in blocks they are those of reading it through."""
+    with table.reader() as reader:
+        records = list(reader)
+    with BlockReader(table) as blocks:
+        again = [
+            record
+            for block in blocks
+            for record in block.cut(
+                table.delimiter, skips_spaces=table.skips_spaces, name=table.path.name
+            )
+        ]
+    assert records == again
+    return records
+
+
+def check(result: tuple[int, list[JudgedRow]] | str) -> None:
     """Assert what holds for any file."""
     if isinstance(result, str):
         assert result
@@ -155,6 +176,51 @@ def test_clean_table_loses_nothing(
 
     assert not isinstance(result, str)
     assert [f"+121255501{line:02d}" for _, line in people] == [row.numbers[0] for row in result[1]]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                ("a", "\n", "\r", "\r\n", '"', '"x\ny"', ",", " ", "é", "+12125550100")
+            ),
+            st.text(max_size=4),
+        ),
+        max_size=80,
+    ),
+    st.integers(1, 12),
+)
+def test_blocks_are_whole_records_wherever_they_end(parts: list[str], size: int) -> None:
+    """
+    However small the blocks, a file comes out of them as it is read through.
+    """
+    content = ("name,phone\n" + "".join(parts)).encode()
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_blocks, "_BYTES", size)
+        path = Path(folder) / "leads.csv"
+        path.write_bytes(content)
+        with contextlib.suppress(UserError):
+            cut(open_table(path))
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 40), max_size=25), max_size=12),
+)
+def test_seen_numbers_remember_the_first_line(blocks: list[list[int]]) -> None:
+    """
+    A number met before is told with the line that had it first, in whichever block that was.
+    """
+    expected: dict[int, int] = {}
+    seen, line = SeenNumbers(), 0
+    for block in blocks:
+        lines = list(range(line + 1, line + 1 + len(block)))
+        line += len(block)
+
+        told = seen.meet(np.array(block, dtype=np.int64), np.array(lines, dtype=np.int32))
+
+        for number, at, earlier in zip(block, lines, told, strict=True):
+            assert expected.get(number, 0) == earlier
+            expected.setdefault(number, at)
 
 
 @given(st.binary(min_size=1, max_size=300))
