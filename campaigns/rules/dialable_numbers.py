@@ -16,7 +16,10 @@ import phonenumbers
 from phonenumbers import PhoneNumberType
 
 from campaigns.model import TrunkKind
+from campaigns.rules.number_types import region_and_type
 
+_NOT_DIGITS = re.compile(r"[^0-9]+")
+_DIALED = re.compile(r"\+?[0-9]+")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 # Ranges that regulators reserve for fiction, as far as phonenumbers calls them valid (design §2).
@@ -32,12 +35,16 @@ _FICTIONAL = re.compile(
 _NEW_US_AREA_CODES = ("436", "457", "465", "483", "621", "624", "679", "729", "837", "861", "924")
 _NEW_US = re.compile(rf"\+1(?:{'|'.join(_NEW_US_AREA_CODES)})[2-9][0-9]{{6}}")
 
-# Global services: +870 Inmarsat, +881-883 satellite and international networks, +878 personal.
-_SATELLITE = re.compile(r"\+(?:870|878|88[1238])|\+1600|\+61147")
-_PREMIUM = re.compile(r"\+979|\+1900|\+1[2-9][0-9]{2}976")  # 976 exchanges: NANP pay-per-call
-_SHARED_COST = re.compile(r"\+808")
-_TOLL_FREE = re.compile(r"\+800|\+18(?:00|22|33|44|55|66|77|88)")
-_PERSONAL = re.compile(r"\+1(?:5(?:00|2[1-9]|33|44|66|77|88)|700)")
+# Ranges that are refused whatever the library calls them, each under the name of its kind; all in
+# one pattern, because every number is looked up here and hardly any is found.
+_REFUSED = re.compile(
+    # Global services: +870 Inmarsat, +881-883 satellite and international networks, +878 personal.
+    r"(?P<SATELLITE>\+(?:870|878|88[1238])|\+1600|\+61147)"
+    # 976 exchanges are NANP pay-per-call; personal numbers (NANP 5xx, 700) are charged like it.
+    r"|(?P<PREMIUM>\+979|\+1900|\+1[2-9][0-9]{2}976|\+1(?:5(?:00|2[1-9]|33|44|66|77|88)|700))"
+    r"|(?P<SHARED_COST>\+808)"
+    r"|(?P<TOLL_FREE>\+800|\+18(?:00|22|33|44|55|66|77|88))"
+)
 
 # Emergency numbers that exchanges in most countries recognise at the start of what is dialed.
 _EVERYWHERE = ("112", "911", "999")
@@ -119,68 +126,61 @@ def is_fictional(e164: str) -> bool:
 @lru_cache(maxsize=65_536)
 def examine(e164: str) -> NumberFacts:
     """Classify *e164* (with +); anything that is not clearly an ordinary line is not `ordinary`."""
-    if is_emergency(e164):
+    is_number = _E164.fullmatch(e164) is not None
+    if (not is_number or len(e164) <= _SHORTEST_NUMBER + 1) and is_emergency(e164):
         return NumberFacts(NumberKind.EMERGENCY, "", is_fictional=False)
-    if not _E164.fullmatch(e164):
+    if not is_number:
         return NumberFacts(NumberKind.INVALID, "", is_fictional=False)
-    number = _split(e164)
-    if number is None:
+    split = _split(e164)
+    if split is None:
         return NumberFacts(_by_range(e164) or NumberKind.INVALID, "", is_fictional(e164))
-    return classify(number, e164)
+    return _facts(*split, e164)
 
 
-def _split(e164: str) -> phonenumbers.PhoneNumber | None:
+def _split(e164: str) -> tuple[int, str] | None:
     """Return *e164* as country code and national number, None when no country has such a code.
 
-    What `phonenumbers.parse` returns for a canonical number, in a tenth of its time: each call is
-    judged here twice. A number with a trunk prefix left in it (+44 0…) stays as it is, and invalid.
+    What `phonenumbers.parse` finds in a canonical number. One with a trunk prefix left in it
+    (+44 0…) stays as it is, and invalid; Italy's zeros belong to the number.
     """
     for end in (2, 3, 4):
         code = int(e164[1:end])
         if code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
-            national = e164[end:]
-            number = phonenumbers.PhoneNumber(country_code=code, national_number=int(national))
-            # Italy keeps its zeros; elsewhere they make the number invalid.
-            zeros = min(len(national) - len(national.lstrip("0")), len(national) - 1)
-            if zeros:
-                number.italian_leading_zero = True
-                number.number_of_leading_zeros = zeros if zeros > 1 else None
-            return number
+            return code, e164[end:]
     return None
 
 
 def classify(number: phonenumbers.PhoneNumber, e164: str) -> NumberFacts:
     """Classify a parsed number; *e164* is the same number as text."""
-    region = phonenumbers.region_code_for_number(number) or ""
+    code = number.country_code
+    if code is None:
+        return NumberFacts(NumberKind.INVALID, "", is_fictional=False)
+    return _facts(code, phonenumbers.national_significant_number(number), e164)
+
+
+def _facts(country_code: int, national: str, e164: str) -> NumberFacts:
+    region, number_type = region_and_type(country_code, national)
     kind = _by_range(e164)
     if kind is None and _NEW_US.fullmatch(e164):
         kind, region = NumberKind.ORDINARY, "US"
     if kind is None:
-        kind = _by_type(number, e164)
+        kind = _by_type(number_type, e164)
     return NumberFacts(kind, "" if region == "001" else region, is_fictional(e164))
 
 
 def _by_range(e164: str) -> NumberKind | None:
     """Return the kind of ranges that are refused even where the library has no type for them."""
-    if _SATELLITE.match(e164):
-        return NumberKind.SATELLITE
-    if _PREMIUM.match(e164) or _PERSONAL.match(e164):
-        return NumberKind.PREMIUM
-    if _SHARED_COST.match(e164):
-        return NumberKind.SHARED_COST
-    if _TOLL_FREE.match(e164):
-        return NumberKind.TOLL_FREE
-    return None
+    found = _REFUSED.match(e164)
+    return None if found is None else NumberKind[found.lastgroup or ""]
 
 
-def _by_type(number: phonenumbers.PhoneNumber, e164: str) -> NumberKind:
-    kind = phonenumbers.number_type(number)
-    if kind == PhoneNumberType.UNKNOWN:
+def _by_type(number_type: int, e164: str) -> NumberKind:
+    if number_type == PhoneNumberType.UNKNOWN:
         return NumberKind.INVALID
     # UK 03 numbers cost what a geographic call costs, by law; other universal numbers may not.
     if e164.startswith("+443"):
         return NumberKind.ORDINARY
-    return _TYPES.get(kind, NumberKind.SPECIAL)
+    return _TYPES.get(number_type, NumberKind.SPECIAL)
 
 
 @lru_cache(maxsize=1)
@@ -195,12 +195,17 @@ def _emergency_patterns() -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(pattern) for pattern in sorted(found))
 
 
-@lru_cache(maxsize=4096)
 def is_emergency(dialed: str) -> bool:
     """Say whether *dialed* is an emergency number of any country, bare or behind a usual prefix."""
-    digits = re.sub(r"[^0-9]", "", dialed)
+    digits = _NOT_DIGITS.sub("", dialed)
+    # Nearly all numbers end here, each of them new: only short ones are worth remembering.
     if not digits or len(digits) > _SHORTEST_NUMBER:
         return False
+    return _is_emergency(digits)
+
+
+@lru_cache(maxsize=4096)
+def _is_emergency(digits: str) -> bool:
     # Outside-line digits and international prefixes, as people and PBXs put them in front. Only
     # short numbers are dialed so; a longer rest is somebody's number in a small country.
     rests = (digits.removeprefix(prefix) for prefix in ("9", "0", "00", "011"))
@@ -233,7 +238,7 @@ def dial_string(e164: str, plan: DialPlan) -> str:
         return plan.prefix + e164.removeprefix("+")
     number = phonenumbers.parse(e164, None)
     written = phonenumbers.format_out_of_country_calling_number(number, plan.country)
-    return plan.prefix + re.sub(r"[^0-9]", "", written)
+    return plan.prefix + _NOT_DIGITS.sub("", written)
 
 
 def _read_back(body: str, plan: DialPlan) -> str | None:
@@ -261,9 +266,9 @@ def refuse_dialed(
     if not dialed.startswith(plan.prefix):
         return Refusal.MALFORMED
     body = dialed[len(plan.prefix) :]
-    if is_emergency(dialed) or is_emergency(body):
+    if is_emergency(dialed) or (plan.prefix and is_emergency(body)):
         return Refusal.EMERGENCY
-    if not re.fullmatch(r"\+?[0-9]+", body):
+    if not _DIALED.fullmatch(body):
         return Refusal.MALFORMED
     if len(body.lstrip("+")) < _SHORTEST_NUMBER:
         return Refusal.SHORT

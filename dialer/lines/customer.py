@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine
 from datetime import timedelta
 from enum import Enum, auto
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pjsua2 as pj
@@ -85,13 +86,13 @@ class CustomerCall:
         self.phase = Phase.DIALING
         self.agent: AgentLeg | None = None
         self.screened: Screened | None = None
+        self._dialed_at = 0.0
         self.answered_at = 0.0
         self.joined_at = 0.0
         self.verdict = Verdict.NOT_SURE
         self.end_reason: str | None = None
         self._reason = ""
         self._greeting_end_at: float | None = None
-        self._rules = ScreeningRules(hang_up_machines=order.timers.hang_up_machines)
         self._lines = lines
         self._writer = lines.writer
         self._timers = Timers()
@@ -103,8 +104,10 @@ class CustomerCall:
         """Send the INVITE. An error of PJSIP ends the attempt as the trunk's fault."""
         self.leg = leg
         leg.codecs, leg.ptime_ms = route.codecs, route.ptime_ms
-        self._timers.set("ring", self.timers.ring_timeout_s, self._ring_timeout)
-        self._timers.set("silent trunk", SILENT_TRUNK_S, self._silent_trunk)
+        # One timer until something comes back: most calls are refused long before either is due.
+        self._dialed_at = time.monotonic()
+        first = min(SILENT_TRUNK_S, self.timers.ring_timeout_s)
+        self._timers.set("ring", first, self._still_silent)
         try:
             leg.dial(
                 route.uri,
@@ -152,14 +155,21 @@ class CustomerCall:
         leg.ring_timeout = True
         leg.hang_up()
 
-    def _silent_trunk(self) -> None:
+    def _still_silent(self) -> None:
         """Give a trunk up that has not even said 100: nothing rings behind it (RFC 3261 §8.2.6)."""
         leg = self.leg
-        if leg is None or self.phase is not Phase.DIALING or leg.provisional or leg.hung_up:
+        if leg is None or self.phase is not Phase.DIALING or leg.hung_up:
+            return
+        if leg.provisional or self.timers.ring_timeout_s <= SILENT_TRUNK_S:
+            self._await_answer()
             return
         self.end_reason = "the trunk said nothing"
         leg.ring_timeout = True
         leg.hang_up()
+
+    def _await_answer(self) -> None:
+        left = self._dialed_at + self.timers.ring_timeout_s - time.monotonic()
+        self._timers.set("ring", left, self._ring_timeout)
 
     def cancel(self, reason: str) -> None:
         """Stop an unanswered call at once: suppression and emergency stop only (RING-1)."""
@@ -179,6 +189,7 @@ class CustomerCall:
 
     def leg_progressed(self, leg: Leg) -> None:
         """Note the ringing: the minimum ring time starts here (RING-2)."""
+        self._await_answer()
         self._writer.ringing(self.order.attempt_id)
         self._record_leg(leg, "early")
 
@@ -227,6 +238,10 @@ class CustomerCall:
         except pj.Error:
             # No tap to be had: nobody waits for a verdict that cannot come.
             self._seek_agent(Verdict.NOT_SURE, "no_tap")
+
+    @cached_property
+    def _rules(self) -> ScreeningRules:
+        return ScreeningRules(hang_up_machines=self.timers.hang_up_machines)
 
     def consider(self) -> None:
         """Act on what screening makes of the audio so far; called after every screening step."""

@@ -7,6 +7,7 @@ end the process, and never do more than tell the owner.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,9 +25,15 @@ log = structlog.get_logger()
 
 DECLINE = 603
 _RINGING = (180, 189)
+_RETRY_AFTER = re.compile("retry-after", re.IGNORECASE)
 _OK = 200
 _FINAL = 300
+_FAILURE = 400
+# What PJSIP answers with another INVITE: two challenges and a session interval (RFC 4028 §7.3).
+_TRIED_AGAIN = frozenset({401, 407, 422})
 CANCEL_GIVE_UP_S = 4.0
+# How PJSIP sums up a message: "Response msg 486/INVITE/cseq=7 (rdata0x…)".
+_INVITE_ANSWER = "/INVITE/"
 
 
 class LegOwner(Protocol):
@@ -193,13 +200,17 @@ class Leg(pj.Call):
 
     def onCallState(self, prm: pj.OnCallStateParam) -> None:
         """Follow the INVITE session from calling to confirmed to disconnected."""
-        self._guarded(lambda: self._state_changed(prm))
+        self._guarded(self._state_changed, prm)
 
     def _state_changed(self, prm: pj.OnCallStateParam) -> None:
         sent_before = bool(self._invite)
-        self._read(prm)
+        refused = self._read(prm)
+        # Asking PJSIP where the call stands is dear, and most calls are sent and refused.
+        if refused is not None:
+            if not self.ended:
+                self._over(*refused)
+            return
         if self._invite and not sent_before:
-            # Our INVITE has left, and asking PJSIP where the call stands is dear.
             return
         info = self.getInfo()
         state = info.state
@@ -219,26 +230,36 @@ class Leg(pj.Call):
         self.ended_at = time.monotonic()
         self.owner.leg_ended(self, self._ending(code, reason))
 
-    def _read(self, prm: pj.OnCallStateParam) -> None:
-        """Keep what a BYE or CANCEL will need from the message that moved the session."""
+    def _read(self, prm: pj.OnCallStateParam) -> tuple[int, str] | None:
+        """Keep what a BYE or CANCEL will need from the message that moved the session.
+
+        Return code and reason if it was a final no to our INVITE: that session is over.
+        """
         event = prm.e
         if event.type != pj.PJSIP_EVENT_TSX_STATE:
-            return
+            return None
         body = event.body
         state = body.tsxState
         source = state.src
-        if state.type == pj.PJSIP_EVENT_TX_MSG:
-            sent = source.tdata
-            text = sent.wholeMsg
-            if not self._invite and text.startswith("INVITE "):
-                self._invite, self._peer = text, str(sent.dstAddress)
-        elif state.type == pj.PJSIP_EVENT_RX_MSG:
+        kind = state.type
+        if kind == pj.PJSIP_EVENT_TX_MSG:
+            if not self._invite:
+                sent = source.tdata
+                text = sent.wholeMsg
+                if text.startswith("INVITE "):
+                    self._invite, self._peer = text, sent.dstAddress
+        elif kind == pj.PJSIP_EVENT_RX_MSG:
             received = source.rdata
             text = received.wholeMsg
             if text.startswith("SIP/2.0 "):
-                self._response(text, int(text[8:11]))
+                code = int(text[8:11])
+                self._response(text, code)
+                is_no = code >= _FAILURE and code not in _TRIED_AGAIN and not self.answered
+                if is_no and _INVITE_ANSWER in received.info:
+                    return code, text[12 : text.find("\n")].rstrip("\r")
             elif text.startswith("BYE "):
                 self._final_text = text
+        return None
 
     def _response(self, text: str, code: int) -> None:
         if code >= _FINAL:
@@ -279,7 +300,7 @@ class Leg(pj.Call):
     def onCallSdpCreated(self, prm: pj.OnCallSdpCreatedParam) -> None:
         """Limit our SDP to the trunk's codecs, where it names any."""
         if self.codecs:
-            self._guarded(lambda: self._restrict(prm))
+            self._guarded(self._restrict, prm)
 
     def _restrict(self, prm: pj.OnCallSdpCreatedParam) -> None:
         session = prm.sdp
@@ -312,7 +333,7 @@ class Leg(pj.Call):
         """Notice a bare 100, which moves no session but says that the trunk is alive."""
         if self.provisional or self.answered or self.ended:
             return
-        self._guarded(lambda: self._transaction_moved(prm))
+        self._guarded(self._transaction_moved, prm)
 
     def _transaction_moved(self, prm: pj.OnCallTsxStateParam) -> None:
         event = prm.e
@@ -321,8 +342,7 @@ class Leg(pj.Call):
         if state.type == pj.PJSIP_EVENT_RX_MSG:
             source = state.src
             received = source.rdata
-            text = received.wholeMsg
-            self.provisional = text.startswith("SIP/2.0 1")
+            self.provisional = received.info.startswith("Response msg 1")
 
     def onCallMediaTransportState(self, prm: object) -> None:
         """Nothing: PJSIP says it five times a call, and pjsua2's own way to nothing is longer."""
@@ -330,7 +350,7 @@ class Leg(pj.Call):
     def onDtmfDigit(self, prm: pj.OnDtmfDigitParam) -> None:
         """Pass a pressed key on."""
         digit = str(prm.digit)
-        self._guarded(lambda: self.owner.leg_digit(self, digit))
+        self._guarded(self.owner.leg_digit, self, digit)
 
     # Toll fraud: nobody but us decides where a call goes (design §2) --------------------------
 
@@ -349,9 +369,9 @@ class Leg(pj.Call):
         del prm
         return int(pj.PJSIP_REDIRECT_STOP)
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         try:
-            action()
+            action(*arguments)
         except Exception:
             log.exception("leg_callback_failed")
 
@@ -360,7 +380,7 @@ _NOBODY = _Nobody()
 
 
 def _retry_after(text: str) -> float | None:
-    if "retry-after" not in text.lower():
+    if _RETRY_AFTER.search(text) is None:
         return None
     for line in text.split("\n"):
         if line[:12].lower() == "retry-after:":

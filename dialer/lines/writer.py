@@ -20,6 +20,7 @@ from campaigns.model import AttemptState, Outcome, new_id
 from campaigns.stores import attempts, legs, reservations, verdicts
 from campaigns.stores.attempts import Step
 from campaigns.stores.legs import LegRecord
+from dialer.lines.beat import next_beat
 from dialer.notify import Channel
 from dialer.supervision import DATABASE_AWAY, Outage
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-GATHER_S = 0.004
 STATEMENT_TIMEOUT_S = 5.0
 # What must not be written before a verdict or a join that came first.
 _AFTER_ANSWER = frozenset(
@@ -45,7 +45,7 @@ _AFTER_ANSWER = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _LegRow:
     """A leg's row to be written; its dialog is read when it is."""
 
@@ -309,7 +309,7 @@ class Writer:
         """Write until cancelled."""
         while True:
             await self._wake.wait()
-            await asyncio.sleep(GATHER_S)
+            await next_beat()
             self._wake.clear()
             try:
                 await self.flush()
