@@ -241,6 +241,8 @@ class CampaignSettings(_Frozen):
     announcement: str | None = None
     retry: dict[str, RetryRule] = Field(default_factory=dict)
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    # Calls a number or person may get in a span (8h, 24h, 7d, 30d), beside what the law allows.
+    calls: dict[str, int] = Field(default_factory=dict)
     script: str = ""
 
 

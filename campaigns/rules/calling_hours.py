@@ -7,7 +7,9 @@ ambiguous or skips is read the stricter way.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -23,9 +25,13 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class WeeklyHours:
-    """For each weekday, Monday first, the spans in which calls are allowed; empty means none."""
+    """For each weekday, Monday first, the spans in which calls are allowed; empty means none.
+
+    On the local dates in `closed`, holidays, nothing is allowed.
+    """
 
     days: tuple[tuple[Span, ...], ...]
+    closed: frozenset[date] = frozenset()
 
     @classmethod
     def every_day(cls, *spans: Span) -> WeeklyHours:
@@ -35,11 +41,74 @@ class WeeklyHours:
     def only(self, weekdays: tuple[int, ...]) -> WeeklyHours:
         """Return these hours on *weekdays* (0 is Monday) and none on the others."""
         return WeeklyHours(
-            tuple(spans if day in weekdays else () for day, spans in enumerate(self.days))
+            tuple(spans if day in weekdays else () for day, spans in enumerate(self.days)),
+            self.closed,
+        )
+
+    def without(self, closed: frozenset[date]) -> WeeklyHours:
+        """Return these hours with more local dates on which nothing is allowed."""
+        return WeeklyHours(self.days, self.closed | closed)
+
+    def within(self, other: WeeklyHours) -> WeeklyHours:
+        """Return the hours that both allow."""
+        return WeeklyHours(
+            tuple(
+                _common(mine, theirs) for mine, theirs in zip(self.days, other.days, strict=True)
+            ),
+            self.closed | other.closed,
         )
 
 
 ALWAYS = WeeklyHours.every_day((0, _DAY_MIN))
+
+_DAYS = {
+    "all": range(7),
+    "mon_fri": range(5),
+    "mon_sat": range(6),
+    "sat_sun": range(5, 7),
+    "mon": range(1),
+    "tue": range(1, 2),
+    "wed": range(2, 3),
+    "thu": range(3, 4),
+    "fri": range(4, 5),
+    "sat": range(5, 6),
+    "sun": range(6, 7),
+}
+_SPAN = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)")
+
+
+def parse_hours(table: Mapping[str, Sequence[str]]) -> WeeklyHours:
+    """Return hours written as days to spans, `{"mon_fri": ["08:00-21:00"]}`; other days are closed.
+
+    Raises `ValueError` with a sentence that names the day or span that cannot be read.
+    """
+    days: list[tuple[Span, ...]] = [()] * 7
+    for name, texts in table.items():
+        if name not in _DAYS:
+            raise ValueError(f"{name!r} is no day: use one of {', '.join(_DAYS)}")
+        spans = tuple(sorted(_read_span(text) for text in texts))
+        for day in _DAYS[name]:
+            days[day] = spans
+    return WeeklyHours(tuple(days))
+
+
+def _read_span(text: str) -> Span:
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no span of hours: write it like 09:00-17:30")
+    start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+    if not start < end <= _DAY_MIN:
+        raise ValueError(f"{text!r} ends before it begins: write it like 09:00-17:30")
+    return start, end
+
+
+def _common(left: tuple[Span, ...], right: tuple[Span, ...]) -> tuple[Span, ...]:
+    found = (
+        (max(a_start, b_start), min(a_end, b_end))
+        for a_start, a_end in left
+        for b_start, b_end in right
+    )
+    return tuple(sorted(span for span in found if span[0] < span[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +144,8 @@ def _of_zone(hours: WeeklyHours, zone: str, first: date) -> list[tuple[datetime,
     found = []
     for ahead in range(-2, _AHEAD_DAYS + 2):
         day = first + timedelta(days=ahead)
+        if day in hours.closed:
+            continue
         for start, end in hours.days[day.weekday()]:
             if start == 0 and end == _DAY_MIN:
                 # Whole days join to one span; a skipped or doubled midnight must not split them.

@@ -137,6 +137,13 @@ def examine(e164: str) -> NumberFacts:
     return _facts(*split, e164)
 
 
+@lru_cache(maxsize=65_536)
+def may_be_wireless(e164: str) -> bool:
+    """Say whether a number may ring a mobile: those of the US always may, however they look."""
+    split = _split(e164) if _E164.fullmatch(e164) else None
+    return split is None or region_and_type(*split)[1] != PhoneNumberType.FIXED_LINE
+
+
 def _split(e164: str) -> tuple[int, str] | None:
     """Return *e164* as country code and national number, None when no country has such a code.
 

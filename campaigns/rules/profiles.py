@@ -1,24 +1,37 @@
 """Legal profiles: the numbers a regulator's text puts on a dialer, as data with a date.
 
-A table of them: docs/reference/rules.md. A profile is not legal advice and says
-on which day its values were taken; whoever runs a campaign answers for choosing the right one.
+The values are campaigns/data/profiles/*.toml, one file for each law with its source and the day it
+was read; a table of them: docs/reference/rules.md. Several laws bind at once: `us-tsr+us-fdcpa` is
+the strictest value of both for every rule (GATE-4). A profile is not legal advice; whoever runs a
+campaign answers for choosing the right one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache, reduce
+from importlib import resources
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from campaigns.errors import UserError
 from campaigns.model import CallTimers, CampaignSettings, Clock, ScreeningMode
-from campaigns.rules.calling_hours import ALWAYS, WeeklyHours
+from campaigns.rules.calling_hours import ALWAYS, WeeklyHours, parse_hours
+from campaigns.rules.us_states import SPANS_S
 
 # An agent is joined this long after answer where the clock starts at answer: it leaves half a
 # second of the two-second limit for the join itself.
 JOIN_BY_S = 1.5
 # After the minimum ring, the time a signal needs to cross the network before we may give up.
 _RING_SLACK_S = 1.0
+# Where a law names no limit, a dialer still must not abandon people at will.
+_HOUSE_LIMIT_PPM = 30_000
+_HOUSE_TARGET_PPM = 28_500
 
 
 class WindowKind(StrEnum):
@@ -28,161 +41,276 @@ class WindowKind(StrEnum):
     CALENDAR_MONTH = "calendar_month"
     TUMBLING_30D = "tumbling_30d"
     ROLLING_30D = "rolling_30d"
+    CAMPAIGN = "campaign"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One regulator's rules.
+    """One regulator's rules, or the strictest of several.
 
     `limit_ppm` and `target_ppm` are parts per million of calls answered by a person; the worst of
     `windows` decides. `recall_block_s` holds a number after an abandoned call, `machine_recall_s`
     after a machine verdict; both yield to preview, where an agent is on the line beforehand.
-    `attempts_24h` counts calls to one number in any 24 hours, whatever campaign made them.
-    `announcement` lists what the recorded message must say where over-dialing is allowed at all.
+    `calls` maps a span in seconds to the calls a number or person may get in it, whatever campaign
+    makes them. `announcement` lists what the recorded message must say where over-dialing is
+    allowed at all. `registries` must be no older than `registry_max_age_days` (TSR-9).
+    `wireless_one_to_one` forbids over-dialing lines that may be wireless without consent (TCPA-7).
     """
 
     name: str
     title: str
     as_of: date
     source: str
-    limit_ppm: int
-    target_ppm: int
-    windows: tuple[WindowKind, ...]
-    ring_min_s: float
-    connect_limit_s: float
-    clock: Clock
-    hours: WeeklyHours
-    announcement: tuple[str, ...]
+    effective_from: date
+    regions: frozenset[str] = frozenset()
+    limit_ppm: int = _HOUSE_LIMIT_PPM
+    target_ppm: int = _HOUSE_TARGET_PPM
+    windows: tuple[WindowKind, ...] = (WindowKind.TUMBLING_30D,)
+    ring_min_s: float = 15.0
+    connect_limit_s: float = 2.0
+    clock: Clock = Clock.GREETING_END
+    hours: WeeklyHours = ALWAYS
+    announcement: tuple[str, ...] = ()
     amd_hang_up: bool = True
+    machine_deduction: bool = False
     lab_only: bool = False
-    attempts_24h: int | None = None
+    calls: Mapping[int, int] = field(default_factory=dict, hash=False)
     recall_block_s: float | None = None
     machine_recall_s: float | None = None
-    dnc_max_age_days: int | None = None
+    recall_needs_agent: bool = False
+    refusal_block_days: int | None = None
+    debt_calls_7d: int | None = None
+    debt_quiet_days: int | None = None
+    debt_gap_s: float | None = None
+    registries: tuple[str, ...] = ()
+    registry_max_age_days: int | None = None
+    reassigned_max_age_days: int | None = None
+    consent_required: bool = False
+    consent_autodial: bool = False
+    revoke_all: bool = False
+    wireless_one_to_one: bool = False
+    state_rules: bool = False
+    closed_on_holidays: bool = False
     retention_years: int = 6
 
+    @property
+    def attempts_24h(self) -> int | None:
+        """Return how many calls a number may get in 24 hours, None for no such rule."""
+        return self.calls.get(SPANS_S["24h"])
 
-def _hours(*, weekdays: tuple[int, int], saturday: tuple[int, int] | None) -> WeeklyHours:
-    """Return weekly hours in minutes; Sunday is closed."""
-    saturdays = () if saturday is None else (saturday,)
-    return WeeklyHours(((weekdays,),) * 5 + (saturdays, ()))
+    @property
+    def dnc_max_age_days(self) -> int | None:
+        """Return how old a national do-not-call registry may be, None where none is consulted."""
+        return self.registry_max_age_days if self.registries else None
 
 
-_DAY_S = 86_400.0
-_AS_OF = date(2026, 11, 21)
+class _Values(BaseModel):
+    """Rules as a data file writes them; what is not written is inherited or not ruled."""
 
-_US_TSR = Profile(
-    name="us-tsr",
-    title="United States, FTC Telemarketing Sales Rule",
-    as_of=_AS_OF,
-    source="16 CFR 310.4(b)(1)(iv), (b)(4), (c)",
-    limit_ppm=30_000,
-    target_ppm=28_500,
-    windows=(WindowKind.TUMBLING_30D,),
-    ring_min_s=15.0,
-    connect_limit_s=2.0,
-    clock=Clock.GREETING_END,
-    hours=WeeklyHours.every_day((8 * 60, 21 * 60)),
-    announcement=("seller_name", "seller_phone"),
-    dnc_max_age_days=31,
-    retention_years=5,
-)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-_US_TCPA = Profile(
-    name="us-tcpa",
-    title="United States, FCC Telephone Consumer Protection Act rules",
-    as_of=_AS_OF,
-    source="47 CFR 64.1200(a)(6), (a)(7), (c)(1); repeal of (a)(6) and (a)(7) proposed 28 Oct 2025",
-    limit_ppm=30_000,
-    target_ppm=28_500,
-    windows=(WindowKind.TUMBLING_30D,),
-    ring_min_s=15.0,
-    connect_limit_s=2.0,
-    clock=Clock.GREETING_END,
-    hours=WeeklyHours.every_day((8 * 60, 21 * 60)),
-    announcement=("telemarketing_purpose", "seller_name", "dnc_phone", "dtmf_optout"),
-    dnc_max_age_days=31,
-    retention_years=5,
-)
+    regions: frozenset[str] | None = None
+    limit_ppm: int | None = Field(default=None, gt=0, le=1_000_000)
+    target_ppm: int | None = Field(default=None, gt=0, le=1_000_000)
+    windows: tuple[WindowKind, ...] | None = None
+    ring_min_s: float | None = None
+    connect_limit_s: float | None = None
+    clock: Clock | None = None
+    hours: dict[str, list[str]] | None = None
+    announcement: tuple[str, ...] | None = None
+    amd_hang_up: bool | None = None
+    machine_deduction: bool | None = None
+    lab_only: bool | None = None
+    calls: dict[str, int] | None = None
+    recall_block_s: float | None = None
+    machine_recall_s: float | None = None
+    recall_needs_agent: bool | None = None
+    refusal_block_days: int | None = None
+    debt_calls_7d: int | None = None
+    debt_quiet_days: int | None = None
+    debt_gap_s: float | None = None
+    registries: tuple[str, ...] | None = None
+    registry_max_age_days: int | None = None
+    reassigned_max_age_days: int | None = None
+    consent_required: bool | None = None
+    consent_autodial: bool | None = None
+    revoke_all: bool | None = None
+    wireless_one_to_one: bool | None = None
+    state_rules: bool | None = None
+    holidays: str | None = Field(default=None, pattern="^closed$")
+    retention_years: int | None = None
 
-_UK_OFCOM = Profile(
-    name="uk-ofcom",
-    title="United Kingdom, Ofcom persistent misuse statement",
-    as_of=_AS_OF,
-    source="Ofcom statement of 20 Dec 2016 (no safe level; 3 % is the industry's ceiling)",
-    limit_ppm=30_000,
-    target_ppm=10_000,
-    windows=(WindowKind.CALENDAR_DAY,),
-    ring_min_s=15.0,
-    connect_limit_s=2.0,
-    clock=Clock.ANSWER,
-    hours=_hours(weekdays=(8 * 60, 21 * 60), saturday=(9 * 60, 20 * 60)),
-    announcement=("org_name", "optout_phone"),
-    # Off until the campaign holds evidence of the false-positive rate (AMD-1).
-    amd_hang_up=False,
-    recall_block_s=3 * _DAY_S,
-    machine_recall_s=_DAY_S,
-    dnc_max_age_days=28,
-    retention_years=6,
-)
+    def given(self) -> dict[str, Any]:
+        """Return what is written, as fields of `Profile`."""
+        found = {
+            key: value
+            for key in type(self).model_fields
+            if key in _Values.model_fields and (value := getattr(self, key)) is not None
+        }
+        if "hours" in found:
+            found["hours"] = parse_hours(found["hours"])
+        if "calls" in found:
+            found["calls"] = {SPANS_S[span]: count for span, count in found["calls"].items()}
+        if "holidays" in found:
+            found["closed_on_holidays"] = found.pop("holidays") == "closed"
+        return found
 
-_CA_CRTC = Profile(
-    name="ca-crtc",
-    title="Canada, CRTC Unsolicited Telecommunications Rules",
-    as_of=_AS_OF,
-    source="CRTC Unsolicited Telecommunications Rules, Part IV",
-    limit_ppm=50_000,
-    target_ppm=47_500,
-    windows=(WindowKind.CALENDAR_MONTH,),
-    ring_min_s=15.0,
-    connect_limit_s=2.0,
-    clock=Clock.GREETING_END,
-    hours=WeeklyHours((((9 * 60, 21 * 60 + 30),),) * 5 + (((10 * 60, 18 * 60),),) * 2),
-    announcement=("org_name", "org_phone"),
-    dnc_max_age_days=31,
-    retention_years=4,
-)
 
-_STRICT = Profile(
-    name="strict-default",
-    title="The strictest value of every rule we know",
-    as_of=_AS_OF,
-    source="a design decision, no regulator's text",
-    limit_ppm=30_000,
-    target_ppm=20_000,
-    windows=(WindowKind.CALENDAR_DAY, WindowKind.TUMBLING_30D, WindowKind.ROLLING_30D),
-    ring_min_s=15.0,
-    connect_limit_s=2.0,
-    clock=Clock.ANSWER,
-    hours=_hours(weekdays=(9 * 60, 20 * 60), saturday=(9 * 60, 20 * 60)),
-    announcement=("org_name", "optout_phone"),
-    amd_hang_up=False,
-    attempts_24h=3,
-    recall_block_s=3 * _DAY_S,
-    dnc_max_age_days=7,
-    retention_years=6,
-)
+class _Change(_Values):
+    on: date
+    source: str
 
-_LAB = Profile(
-    name="lab",
-    title="Demos and tests: always open, lab trunks and numbers reserved for fiction only",
-    as_of=_AS_OF,
-    source="no law; no telephone of a real person can be reached under it",
-    limit_ppm=30_000,
-    target_ppm=28_500,
-    windows=(WindowKind.TUMBLING_30D,),
-    ring_min_s=15.0,
-    connect_limit_s=2.0,
-    clock=Clock.GREETING_END,
-    hours=ALWAYS,
-    announcement=(),
-    lab_only=True,
-    retention_years=0,
-)
 
-PROFILES: dict[str, Profile] = {
-    profile.name: profile for profile in (_LAB, _US_TSR, _US_TCPA, _UK_OFCOM, _CA_CRTC, _STRICT)
+class _File(_Values):
+    title: str
+    source: str
+    as_of: date
+    effective_from: date
+    extends: str | None = None
+    change: tuple[_Change, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def _files() -> Mapping[str, _File]:
+    folder = resources.files("campaigns") / "data" / "profiles"
+    return {
+        entry.name.removesuffix(".toml"): _File.model_validate(
+            tomllib.loads(entry.read_text(encoding="utf-8"))
+        )
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(".toml")
+    }
+
+
+def _values(name: str, on: date) -> dict[str, Any]:
+    """Return the rules of a profile in force on a day, those it extends included."""
+    file = _files()[name]
+    values = {} if file.extends is None else _values(file.extends, on)
+    values |= file.given()
+    for change in sorted(file.change, key=lambda change: change.on):
+        if change.on <= on:
+            values |= change.given()
+    return values
+
+
+@lru_cache(maxsize=256)
+def _single(name: str, on: date) -> Profile:
+    file = _files()[name]
+    sources = [file.source, *(change.source for change in file.change if change.on <= on)]
+    begun = [change.on for change in file.change if change.on <= on]
+    return Profile(
+        name=name,
+        title=file.title,
+        as_of=file.as_of,
+        source="; ".join(sources),
+        effective_from=max([file.effective_from, *begun]),
+        **_values(name, on),
+    )
+
+
+def compose(left: Profile, right: Profile) -> Profile:
+    """Return the stricter value of both for every rule (GATE-4)."""
+    calls = dict(left.calls)
+    for span_s, count in right.calls.items():
+        calls[span_s] = min(count, calls.get(span_s, count))
+    return Profile(
+        name=f"{left.name}+{right.name}",
+        title=f"{left.title}; {right.title}",
+        as_of=min(left.as_of, right.as_of),
+        source=f"{left.source}; {right.source}",
+        effective_from=max(left.effective_from, right.effective_from),
+        hours=left.hours.within(right.hours),
+        clock=Clock.ANSWER if Clock.ANSWER in (left.clock, right.clock) else left.clock,
+        calls=calls,
+        **{
+            name: _stricter(rule, getattr(left, name), getattr(right, name))
+            for name, rule in _STRICTER.items()
+        },
+    )
+
+
+def _stricter(rule: str, left: Any, right: Any) -> Any:
+    if rule == "all":
+        return left and right
+    if rule == "any":
+        return left or right
+    if rule == "union":
+        if isinstance(left, frozenset):
+            return left | right
+        return tuple(dict.fromkeys((*left, *right)))
+    given = [value for value in (left, right) if value is not None]
+    if not given:
+        return None
+    return min(given) if rule == "least" else max(given)
+
+
+_STRICTER = {
+    "regions": "union",
+    "limit_ppm": "least",
+    "target_ppm": "least",
+    "windows": "union",
+    "ring_min_s": "most",
+    "connect_limit_s": "least",
+    "announcement": "union",
+    "amd_hang_up": "all",
+    "machine_deduction": "all",
+    "lab_only": "any",
+    "recall_block_s": "most",
+    "machine_recall_s": "most",
+    "recall_needs_agent": "any",
+    "refusal_block_days": "most",
+    "debt_calls_7d": "least",
+    "debt_quiet_days": "most",
+    "debt_gap_s": "most",
+    "registries": "union",
+    "registry_max_age_days": "least",
+    "reassigned_max_age_days": "least",
+    "consent_required": "any",
+    "consent_autodial": "any",
+    "revoke_all": "any",
+    "wireless_one_to_one": "any",
+    "state_rules": "any",
+    "closed_on_holidays": "any",
+    "retention_years": "most",
 }
+"""Which of two values is the stricter one, for each rule that is not composed by name above."""
+
+
+def find(name: str, *, on: date) -> Profile | None:
+    """Return the profile, or several joined by `+`, as in force on a day; None if one is unknown.
+
+    Before a law's first day its first values hold: a campaign is never less bound than was meant.
+    """
+    names = tuple(dict.fromkeys(part.strip() for part in name.split("+")))
+    if not all(part in _files() for part in names):
+        return None
+    return _composed(names, on)
+
+
+@lru_cache(maxsize=256)
+def _composed(names: tuple[str, ...], on: date) -> Profile:
+    return reduce(compose, (_single(name, on) for name in names))
+
+
+class _Shelf(Mapping[str, Profile]):
+    """The profiles by name as of the day their values were taken; `a+b` finds both composed."""
+
+    def __getitem__(self, name: str) -> Profile:
+        names = [part.strip() for part in name.split("+")]
+        known = [_files()[part].as_of for part in names]
+        found = find(name, on=max(known))
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_files())
+
+    def __len__(self) -> int:
+        return len(_files())
+
+
+PROFILES: Mapping[str, Profile] = _Shelf()
 
 
 def get(name: str) -> Profile:
@@ -191,7 +319,14 @@ def get(name: str) -> Profile:
         return PROFILES[name]
     except KeyError:
         known = ", ".join(sorted(PROFILES))
-        raise UserError(f"There is no profile {name!r}: choose one of {known}.") from None
+        raise UserError(
+            f"There is no profile {name!r}: choose one of {known}, or several joined by +."
+        ) from None
+
+
+def changes(name: str) -> tuple[tuple[date, str], ...]:
+    """Return the days on which single profile *name* changes, each with its source."""
+    return tuple((change.on, change.source) for change in _files()[name].change)
 
 
 # Who called and that nobody could be given, nothing else (compliance MSG-1, TCPA-3).

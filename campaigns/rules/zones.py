@@ -14,42 +14,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import phonenumbers
 from phonenumbers import timezone
 
-_UNKNOWN = "Etc/Unknown"
+from campaigns.rules.area_codes import zones_of_area
 
-# Area codes that straddle a zone border where the library knows one side only, or guesses by
-# prefix. Zones are added to the library's, never taken away. Source: compliance §8 (measured with
-# phonenumbers 9.0.43 against the county borders of the time zones).
-_ADDED: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("448", "850"), ("America/New_York", "America/Chicago")),
-    **dict.fromkeys(("812", "930"), ("America/New_York", "America/Chicago")),
-    **dict.fromkeys(("270", "364"), ("America/New_York", "America/Chicago")),
-    **dict.fromkeys(("219", "574", "423", "729"), ("America/New_York", "America/Chicago")),
-    "906": ("America/Detroit", "America/Menominee"),
-    **dict.fromkeys(("458", "541"), ("America/Los_Angeles", "America/Boise")),
-    **dict.fromkeys(("208", "986"), ("America/Boise", "America/Los_Angeles")),
-    "775": ("America/Los_Angeles", "America/Denver"),
-    **dict.fromkeys(("308", "402", "531", "605", "701"), ("America/Chicago", "America/Denver")),
-    **dict.fromkeys(("620", "785", "432", "915"), ("America/Chicago", "America/Denver")),
-    "928": ("America/Phoenix", "America/Denver"),
-    "907": ("America/Anchorage", "America/Adak"),
-    # Canada
-    **dict.fromkeys(
-        ("236", "250", "257", "672", "778"),
-        ("America/Vancouver", "America/Edmonton", "America/Dawson_Creek"),
-    ),
-    **dict.fromkeys(("306", "474", "639"), ("America/Regina", "America/Edmonton")),
-    "807": ("America/Toronto", "America/Winnipeg"),
-    **dict.fromkeys(("418", "367", "581"), ("America/Toronto", "America/Halifax")),
-    **dict.fromkeys(("709", "879"), ("America/St_Johns", "America/Goose_Bay")),
-    "867": (
-        "America/Whitehorse",
-        "America/Edmonton",
-        "America/Inuvik",
-        "America/Winnipeg",
-        "America/Rankin_Inlet",
-        "America/Iqaluit",
-    ),
-}
+_UNKNOWN = "Etc/Unknown"
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +76,7 @@ def candidate_zones(
     except phonenumbers.NumberParseException:
         found = set(zones_of_region(region))
     if e164.startswith("+1"):
-        found.update(_ADDED.get(e164[2:5], ()))
+        found.update(zones_of_area(e164[2:5]))
     if stated is not None and is_zone(stated):
         found.add(stated)
     return tuple(sorted(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,8 +18,10 @@ from campaigns.errors import UserError
 from campaigns.lifecycle import CAMPAIGN, IllegalTransition
 from campaigns.model import CampaignSettings, CampaignState, new_id
 from campaigns.rules import profiles, retry
-from campaigns.rules.gate import CampaignFacts
+from campaigns.rules.calling_hours import parse_hours
+from campaigns.rules.facts import CampaignFacts, Schedule
 from campaigns.rules.profiles import Profile
+from campaigns.rules.us_states import SPANS_S
 from campaigns.rules.zones import zones_of_region
 from campaigns.stores import leads
 from campaigns.stores.readiness import check_can_start, readiness_of
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 _COLUMNS = """
     c.id, c.name, c.seller, c.purpose, c.state, c.mode, c.profile, c.regions, c.settings,
     c.settings_version, c.created_at, c.started_at, c.stopped_at, c.lease_holder, c.lease_epoch,
-    c.lease_until
+    c.lease_until, clock_timestamp() AS read_at,
+    (SELECT jsonb_build_object('zone', s.zone, 'hours', s.hours, 'closed', s.closed,
+                               'ends_on', s.ends_on)
+     FROM campaign_schedule s WHERE s.campaign_id = c.id) AS schedule
 """
 _LONGEST_NAME = 100
 
@@ -40,7 +45,10 @@ readiness = readiness_of
 
 @dataclass(frozen=True, slots=True)
 class CampaignRow:
-    """A campaign as stored; `profile` is None when this program knows no profile of that name."""
+    """A campaign as stored; `profile` is None when this program knows no profile of that name.
+
+    `profile` is the law on the day the row was read, `profile_on` that of any other day.
+    """
 
     id: UUID
     name: str
@@ -59,10 +67,18 @@ class CampaignRow:
     lease_holder: UUID | None
     lease_epoch: int
     lease_until: datetime | None
+    schedule: Schedule | None = None
 
-    def facts(self) -> CampaignFacts:
-        """Return what of the campaign the gate needs."""
-        known = self.profile
+    def profile_on(self, now: datetime) -> Profile | None:
+        """Return the law in force at *now*."""
+        return profiles.find(self.profile_name, on=now.date())
+
+    def facts(self, now: datetime) -> CampaignFacts:
+        """Return what of the campaign's own row the gate needs at *now*.
+
+        `campaigns.stores.gate_facts.of_campaign` adds what other tables hold.
+        """
+        known = self.profile_on(now)
         return CampaignFacts(
             state=self.state,
             mode=self.mode,
@@ -75,6 +91,8 @@ class CampaignRow:
                 if known is None
                 else profiles.call_timers(self.settings, known).ring_timeout_s
             ),
+            schedule=self.schedule,
+            calls={SPANS_S[span]: calls for span, calls in self.settings.calls.items()},
         )
 
 
@@ -105,6 +123,12 @@ def _check_settings(settings: CampaignSettings) -> None:
     retry.check_rules(settings.retry)
     if not settings.weekdays or not set(settings.weekdays) <= set(range(7)):
         raise UserError("Campaign setting weekdays: name at least one of 0 (Monday) to 6 (Sunday).")
+    for span, calls in settings.calls.items():
+        if span not in SPANS_S or calls < 1:
+            raise UserError(
+                f"Campaign setting calls.{span}: a limit of 1 or more for one of "
+                f"{', '.join(SPANS_S)}, e.g. --set calls.24h=3."
+            )
 
 
 def _check_target(settings: CampaignSettings, profile_name: str) -> None:
@@ -137,7 +161,7 @@ def from_record(record: asyncpg.Record) -> CampaignRow:
         state=CampaignState(record["state"]),
         mode=Mode(record["mode"]),
         profile_name=record["profile"],
-        profile=profiles.PROFILES.get(record["profile"]),
+        profile=profiles.find(record["profile"], on=record["read_at"].date()),
         regions=frozenset(record["regions"]),
         settings=settings,
         settings_version=record["settings_version"],
@@ -147,6 +171,17 @@ def from_record(record: asyncpg.Record) -> CampaignRow:
         lease_holder=record["lease_holder"],
         lease_epoch=record["lease_epoch"],
         lease_until=record["lease_until"],
+        schedule=None if record["schedule"] is None else _schedule(record["schedule"]),
+    )
+
+
+def _schedule(stored: Mapping[str, Any]) -> Schedule:
+    closed = frozenset(date.fromisoformat(day) for day in stored["closed"])
+    ends_on = stored["ends_on"]
+    return Schedule(
+        zone=stored["zone"],
+        hours=parse_hours(stored["hours"]).without(closed),
+        ends_on=None if ends_on is None else date.fromisoformat(ends_on),
     )
 
 
@@ -254,6 +289,7 @@ async def configure(
     mode: Mode | None = None,
     profile: str | None = None,
     regions: Sequence[str] | None = None,
+    purpose: str | None = None,
 ) -> CampaignRow:
     """Change what is given of a campaign; leads that only its old settings held are freed."""
     if profile is not None:
@@ -268,6 +304,7 @@ async def configure(
             UPDATE campaign
             SET settings = coalesce($2, settings), mode = coalesce($3, mode),
                 profile = coalesce($4, profile), regions = coalesce($5, regions),
+                purpose = coalesce($6, purpose),
                 settings_version = settings_version + 1
             WHERE id = $1
             """,
@@ -276,6 +313,7 @@ async def configure(
             mode,
             profile,
             None if regions is None else check_regions(regions),
+            None if purpose is None else purpose.strip(),
         )
         await leads.release_held(connection, campaign.id)
         changed = await get(connection, name)

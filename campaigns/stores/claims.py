@@ -17,10 +17,8 @@ from uuid import UUID
 from campaigns.errors import LeaseLost
 from campaigns.model import (
     CallTimers,
-    CampaignState,
     Deny,
     DoneReason,
-    LeadState,
     TrunkKind,
     new_id,
 )
@@ -29,7 +27,7 @@ from campaigns.rules.dialable_numbers import NumberKind, examine
 from campaigns.rules.gate import NUMBER_RULES, Rule, TrunkFacts
 from campaigns.rules.retry import next_position
 from campaigns.stores import campaigns, gate_facts
-from campaigns.stores.gate_facts import LeadHead, LeadNumber, Pictures
+from campaigns.stores.gate_facts import LeadHead, LeadNumber, Pictures, Trunks
 
 if TYPE_CHECKING:
     from campaigns.stores.campaigns import CampaignRow
@@ -71,6 +69,8 @@ _CANDIDATES = """
     ) due
     LIMIT $3
 """
+CANDIDATES_UNLOCKED = _CANDIDATES.replace("FOR UPDATE OF l SKIP LOCKED", "")
+"""The same leads in the same order, to look at only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ class _Work:
     other_number: dict[UUID, int] = field(default_factory=dict)
     denied: Counter[Rule] = field(default_factory=Counter)
     numbers: set[str] = field(default_factory=set)
+    persons: set[UUID] = field(default_factory=set)
     no_slot: int = 0
 
     def take(self, number: LeadNumber) -> Slot | None:
@@ -154,12 +155,14 @@ async def claim(
     now: datetime,
     count: int,
     slots: Sequence[Slot],
+    one_to_one: bool = False,
 ) -> ClaimBatch:
     """Turn up to *count* due leads of the campaign into call attempts, one per slot.
 
     One transaction of its own (a savepoint inside another). Raises `LeaseLost` and claims nothing
     when *epoch* is no longer the campaign's. State, settings and trunks are read anew, *campaign*
-    only names it.
+    only names it. *one_to_one* says that a free agent stands behind each of these calls; without
+    it, lines that may only be dialed so are refused (TCPA-7).
     """
     wanted = min(count, len(slots))
     if wanted <= 0:
@@ -168,17 +171,17 @@ async def claim(
         held = await campaigns.lock_held(connection, campaign.id, epoch)
         if held is None:
             raise LeaseLost(f"campaign {campaign.id} has another engine: epoch {epoch} is over")
-        profile = held.profile
-        if held.state is not CampaignState.RUNNING:
-            return ClaimBatch([], {Rule.CAMPAIGN_STATE: 0})
-        if profile is None:
-            return ClaimBatch([], {Rule.PROFILE: 0})
-        trunks = await gate_facts.trunks_of(connection, held.id)
-        if not trunks:
+        facts = await gate_facts.of_campaign(connection, held, now=now, one_to_one=one_to_one)
+        trunks = await gate_facts.trunks_of(connection, held.id, now=now)
+        at_work = gate.may_work(facts, now, trunks.facts)
+        if isinstance(at_work, Deny):
+            return ClaimBatch([], dict.fromkeys(map(Rule, at_work.rules), 0))
+        if not trunks.facts or facts.profile is None:
             return ClaimBatch([], {Rule.TRUNK_NONE: 0})
-        work = _Work(slots=list(slots))
-        timers = profiles.call_timers(held.settings, profile, seller=held.seller)
-        dry = await _gather(connection, held, work, trunks, now=now, wanted=wanted, timers=timers)
+        work = _Work(slots=[slot for slot in slots if slot.trunk_id not in trunks.unproven])
+        timers = profiles.call_timers(held.settings, facts.profile, seller=held.seller)
+        judge = _Judge(facts, now, timers)
+        dry = await _gather(connection, held, work, trunks, judge=judge, wanted=wanted)
         claimed = await _insert(connection, held, work, now=now)
         await _move_out_of_the_way(connection, work)
         return ClaimBatch(claimed, dict(work.denied), work.no_slot, dry)
@@ -188,14 +191,13 @@ async def _gather(
     connection: Connection,
     campaign: CampaignRow,
     work: _Work,
-    trunks: Sequence[TrunkFacts],
+    trunks: Trunks,
     *,
-    now: datetime,
+    judge: _Judge,
     wanted: int,
-    timers: CallTimers,
 ) -> bool:
     """Judge candidates until *wanted* are claimed; return whether the lists ran dry."""
-    facts = campaign.facts()
+    now = judge.now
     seen: list[UUID] = []
     budget = max(EXAMINE_AT_LEAST, EXAMINE_FACTOR * wanted)
     while len(work.claimed) < wanted and len(seen) < budget:
@@ -209,7 +211,7 @@ async def _gather(
         for head in heads:
             if len(work.claimed) >= wanted:
                 break
-            _judge(head, pictures, facts, work, now=now, timers=timers)
+            _judge(head, pictures, work, judge)
     return False
 
 
@@ -217,53 +219,45 @@ async def _candidates(
     connection: Connection, campaign_id: UUID, seen: list[UUID], *, now: datetime, limit: int
 ) -> list[LeadHead]:
     rows = await connection.fetch(_CANDIDATES, campaign_id, now, limit, seen)
-    return [
-        LeadHead(
-            id=row["id"],
-            state=LeadState.OPEN,
-            next_call_at=row["next_call_at"] if _is_finite(row["next_call_at"]) else None,
-            next_position=row["next_position"],
-            attempts_before=row["attempts_before"],
-        )
-        for row in rows
-    ]
+    return [LeadHead.from_row(row) for row in rows]
 
 
-def _is_finite(moment: datetime) -> bool:
-    """Say whether a timestamp is a real one: Postgres' -infinity arrives as the year 1, naive."""
-    return moment.tzinfo is not None and moment.year > 1
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What every lead of one claim is judged by."""
+
+    campaign: gate.CampaignFacts
+    now: datetime
+    timers: CallTimers
 
 
-def _judge(
-    head: LeadHead,
-    pictures: Pictures,
-    facts: gate.CampaignFacts,
-    work: _Work,
-    *,
-    now: datetime,
-    timers: CallTimers,
-) -> None:
+def _judge(head: LeadHead, pictures: Pictures, work: _Work, judge: _Judge) -> None:
+    now = judge.now
     number = pictures.number_of(head)
     if number is None:
         work.done[head.id] = (Rule.NUMBER_INVALID, DoneReason.INVALID_NUMBER)
         work.denied[Rule.NUMBER_INVALID] += 1
         return
-    verdict = gate.may_dial(pictures.lead(head, number), facts, now, pictures.facts(head, number))
+    lead, facts = pictures.lead(head, number), pictures.facts(head, number)
+    verdict = gate.may_dial(lead, judge.campaign, now, facts)
     if isinstance(verdict, Deny):
         _put_aside(head, number, verdict, pictures, work, now=now)
         return
-    if number.number in work.numbers:
-        # Two leads with the same number in one batch: the second waits like for any live call.
-        work.held[head.id] = (Rule.NUMBER_LIVE, now + timedelta(seconds=_NUMBER_LIVE_S))
-        work.denied[Rule.NUMBER_LIVE] += 1
+    subject_id = pictures.subject_of(head)
+    if number.number in work.numbers or subject_id in work.persons:
+        # Two leads with one number or person in a batch: the second waits as for any live call.
+        rule = Rule.NUMBER_LIVE if number.number in work.numbers else Rule.PERSON_LIVE
+        work.held[head.id] = (rule, now + timedelta(seconds=_NUMBER_LIVE_S))
+        work.denied[rule] += 1
         return
     slot = work.take(number)
     if slot is None:
         work.no_slot += 1
         return
     work.numbers.add(number.number)
+    work.persons.add(subject_id)
     work.claimed.append(
-        Claimed(new_id(), head.id, number.id, number.number, number.region, slot, timers)
+        Claimed(new_id(), head.id, number.id, number.number, number.region, slot, judge.timers)
     )
 
 
@@ -293,7 +287,14 @@ def _put_aside(
     work.denied[decisive] += 1
 
 
-_WAITING_ORDER = (Rule.HOURS, Rule.REGION, Rule.TRUNK_LAB, Rule.TRUNK_REAL, Rule.TRUNK_NONE)
+_WAITING_ORDER = (
+    Rule.HOURS,
+    Rule.STATE_HOURS,
+    Rule.REGION,
+    Rule.TRUNK_LAB,
+    Rule.TRUNK_REAL,
+    Rule.TRUNK_NONE,
+)
 
 
 def _longest(rules: Sequence[Rule]) -> Rule:
@@ -303,7 +304,7 @@ def _longest(rules: Sequence[Rule]) -> Rule:
 
 def _decisive_final(rules: Sequence[Rule], reason: DoneReason) -> Rule:
     if reason is DoneReason.SUPPRESSED:
-        return Rule.DNC
+        return Rule.DNC if Rule.DNC in rules else Rule.LITIGATOR
     if reason is DoneReason.ATTEMPTS_EXHAUSTED:
         return Rule.ATTEMPTS
     return next((rule for rule in rules if rule in NUMBER_RULES), rules[0])
@@ -313,7 +314,7 @@ def _other_number(
     head: LeadHead, number: LeadNumber, rules: Sequence[Rule], pictures: Pictures
 ) -> int | None:
     """Return another position worth trying when only the number itself was condemned."""
-    if Rule.DNC in rules or Rule.ATTEMPTS in rules:
+    if {Rule.DNC, Rule.LITIGATOR, Rule.ATTEMPTS} & set(rules):
         return None
     usable = [
         other.position

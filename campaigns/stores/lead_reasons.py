@@ -75,14 +75,15 @@ async def explain_lead(connection: Connection, number: str, *, now: datetime) ->
             next_position=row["position"],
             attempts_before=row["attempts_before"],
         )
-        trunks = await gate_facts.trunks_of(connection, campaign.id)
+        trunks = await gate_facts.trunks_of(connection, campaign.id, now=now)
+        asked = await gate_facts.of_campaign(connection, campaign, now=now, one_to_one=True)
         pictures = await gate_facts.load(connection, campaign, [head], trunks, now=now)
         dialed = pictures.number_of(head)
         if dialed is None:
             continue
         lead = pictures.lead(head, dialed)
         facts = pictures.facts(head, dialed)
-        verdict = gate.may_dial(lead, campaign.facts(), now, facts)
+        verdict = gate.may_dial(lead, asked, now, facts)
         rules = () if isinstance(verdict, Allow) else verdict.rules
         found.append(
             LeadReasons(
@@ -94,7 +95,7 @@ async def explain_lead(connection: Connection, number: str, *, now: datetime) ->
                 attempts=lead.attempts,
                 is_next_number=row["position"] == row["next_position"],
                 rules=tuple((str(rule), RULE_TEXT[Rule(rule)]) for rule in rules),
-                next_call_at=gate.next_allowed(lead, campaign.facts(), now, facts),
+                next_call_at=gate.next_allowed(lead, asked, now, facts),
             )
         )
     return NumberReasons(tuple(row["seller"] for row in sellers), tuple(found))

@@ -36,6 +36,7 @@ WINDOW_NAMES = {
     WindowKind.CALENDAR_MONTH: "this month",
     WindowKind.TUMBLING_30D: "30 days from the start",
     WindowKind.ROLLING_30D: "the last 30 days",
+    WindowKind.CAMPAIGN: "the whole campaign",
 }
 
 
@@ -66,11 +67,17 @@ class LedgerWindow:
         return WINDOW_NAMES[self.kind]
 
     def as_count(self, *, now: datetime, held: bool) -> WindowCount:
-        """Return the window as the pacer sees it."""
+        """Return the window as the pacer sees it.
+
+        The Italian limit is a ratio to successful calls, those not abandoned (Garante, 2014).
+        """
         ends_at = self.span.ends_at
+        answered = self.answered_by_person
+        if self.kind is WindowKind.CAMPAIGN:
+            answered -= self.abandoned
         return WindowCount(
             name=self.name,
-            answered=self.answered_by_person,
+            answered=answered,
             abandoned=self.abandoned,
             limit_ppm=self.limit_ppm,
             target_ppm=self.target_ppm,
@@ -99,6 +106,8 @@ def span_of(kind: WindowKind, *, now: datetime, started_at: datetime, zone: str)
             return Span(starts_at, starts_at + _THIRTY_DAYS)
         case WindowKind.ROLLING_30D:
             return Span(now - _THIRTY_DAYS, None)
+        case WindowKind.CAMPAIGN:
+            return Span(started_at, None)
 
 
 def _midnight(day: date, zone: str) -> datetime:
@@ -223,7 +232,7 @@ def _first_hour(kind: WindowKind, span: Span) -> datetime:
     before the one, and the other may well be an hour generous to the people called.
     """
     hour = _floor(span.starts_at)
-    if kind in (WindowKind.TUMBLING_30D, WindowKind.ROLLING_30D) or hour == span.starts_at:
+    if kind not in (WindowKind.CALENDAR_DAY, WindowKind.CALENDAR_MONTH) or hour == span.starts_at:
         return hour
     return hour + _HOUR
 

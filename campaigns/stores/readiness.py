@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 from campaigns.errors import UserError
 from campaigns.model import TrunkKind
-from campaigns.rules import profiles
+from campaigns.rules import announcements, profiles, registries
+from campaigns.rules.gate import Rule
+from campaigns.stores import gate_facts
+from pacing import Mode
 
 if TYPE_CHECKING:
+    from campaigns.rules.profiles import Profile
     from campaigns.stores.campaigns import CampaignRow
     from campaigns.stores.database import Connection
 
@@ -31,6 +35,9 @@ async def readiness_of(connection: Connection, campaign: CampaignRow) -> Readine
         missing.append(
             f"its legal profile {campaign.profile_name!r} is unknown (choose one of {known})"
         )
+    elif not campaign.profile.lab_only:
+        _check_words(campaign, campaign.profile, missing, warnings)
+        await _check_registries(connection, campaign, campaign.profile, missing)
     await _check_lists(connection, campaign, missing, warnings)
     await _check_trunks(connection, campaign, missing, warnings)
     if not await connection.fetchval(
@@ -38,6 +45,55 @@ async def readiness_of(connection: Connection, campaign: CampaignRow) -> Readine
     ):
         warnings.append("no agent is assigned: nothing is dialed until one is and logs in")
     return Readiness(tuple(missing), tuple(warnings))
+
+
+def _check_words(
+    campaign: CampaignRow, law: Profile, missing: list[str], warnings: list[str]
+) -> None:
+    """Ask for the purpose, and for an announcement that says what the law wants said (MSG-1)."""
+    if not campaign.purpose:
+        missing.append("it has no purpose (say it with `dialer campaign set --purpose`)")
+    if campaign.mode not in (Mode.POWER, Mode.PREDICTIVE) or not law.announcement:
+        return
+    text = campaign.settings.announcement
+    if not text:
+        missing.append(
+            f"mode {campaign.mode} needs an announcement for people no agent is free for "
+            "(`dialer campaign set --set announcement='…'`)"
+        )
+        return
+    if text.endswith(".wav"):
+        warnings.append(
+            f"{text} is played as it is: make sure that it says {', '.join(law.announcement)}"
+        )
+        return
+    missing.extend(
+        f"its announcement does not say {what}"
+        for what in announcements.unsaid(text, law.announcement, seller=campaign.seller)
+    )
+
+
+async def _check_registries(
+    connection: Connection, campaign: CampaignRow, law: Profile, missing: list[str]
+) -> None:
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM campaign_trunk ct JOIN trunk t ON t.id = ct.trunk_id"
+        " WHERE ct.campaign_id = $1 AND t.enabled AND t.kind = 'real')",
+        campaign.id,
+    ):
+        return
+    now = await connection.fetchval("SELECT clock_timestamp()")
+    facts = await gate_facts.of_campaign(connection, campaign, now=now)
+    if Rule.REGISTRY_STALE in facts.waived:
+        return
+    versions = facts.registries or {}
+    for registry in registries.stale(law, campaign.regions, versions, now):
+        have = versions.get(registry.name)
+        what = "was never loaded" if have is None else f"is of {have:%Y-%m-%d}"
+        missing.append(
+            f"registry {registry.name} {what}, it may be {law.registry_max_age_days} days old "
+            "(load it with `dialer law load-registry`)"
+        )
 
 
 async def _check_lists(
@@ -77,6 +133,13 @@ async def _check_trunks(
     )
     if campaign.profile is None:
         return
+    now = await connection.fetchval("SELECT clock_timestamp()")
+    attached = await gate_facts.trunks_of(connection, campaign.id, now=now)
+    if attached.unproven:
+        missing.append(
+            "a trunk shows a caller id nobody has proven to be yours today "
+            "(`dialer law prove-caller-id`)"
+        )
     if campaign.profile.lab_only:
         missing.extend(
             f"trunk {trunk['name']!r} is a real one and profile {campaign.profile.name!r} allows "

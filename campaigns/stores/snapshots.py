@@ -23,7 +23,7 @@ from campaigns.model import (
     Verdict,
 )
 from campaigns.rules import abandonment, profiles
-from campaigns.stores import campaigns, closings, leads, ledger, trunk_room
+from campaigns.stores import campaigns, closings, leads, ledger, over_dialing, trunk_room
 from pacing import (
     AgentStage,
     AgentView,
@@ -204,6 +204,7 @@ async def take(
         )
         due = await leads.callable_count(connection, campaign_id, now=now, cap=CALLABLE_AT_MOST)
         windows = await ledger.window_counts(connection, campaign, now=now)
+        forbidden = await over_dialing.forbidden_by(connection, campaign, now=now)
         able = await _who_can_dial(connection, sessions, campaign_id, now=now)
     pending, waiting = _split(calls, known, now=now)
     skews = [abs(row["clock_offset_ms"]) / 1000 for row in lines]
@@ -219,7 +220,7 @@ async def take(
         callable_leads=due,
         history=known.history,
         policy=policy_of(campaign),
-        over_dialing_forbidden=what_forbids_over_dialing(campaign),
+        over_dialing_forbidden=forbidden,
         clock_skew_s=max((known.clock_skew_s, *skews)),
     )
     return View(
@@ -247,19 +248,6 @@ def policy_of(campaign: CampaignRow) -> Policy:
         connect_limit_s=timers.connect_limit_s if timers.join_by_s is None else timers.join_by_s,
         ring_timeout_s=timers.ring_timeout_s,
     )
-
-
-def what_forbids_over_dialing(campaign: CampaignRow) -> str | None:
-    """Return the rule that allows one call per ready agent only, None if none does."""
-    profile = campaign.profile
-    if profile is None:
-        return "the campaign's legal profile is unknown"
-    if profile.announcement and not campaign.settings.announcement:
-        return (
-            f"profile {profile.name} requires a recorded message where a call may be abandoned, "
-            "and the campaign has none"
-        )
-    return None
 
 
 def lent_to(agent_id: UUID, since: datetime, running: Sequence[SharedCampaign]) -> UUID | None:

@@ -96,7 +96,10 @@ def set_(
     region: Regions = None,
     *,
     mode: Annotated[Mode | None, typer.Option(help="How calls are started.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Legal profile.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Legal profile; several that bind at once joined by +.")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="What the calls are about.")] = None,
     trunk: Trunks = None,
     no_trunk: Annotated[
         list[str] | None, typer.Option("--no-trunk", help="Trunk to use no longer.")
@@ -122,6 +125,7 @@ def set_(
                 mode=mode,
                 profile=profile,
                 regions=region,
+                purpose=purpose,
             )
         await session.wake(pool, Channel.ENGINE, changed.id)
         return changed

@@ -116,7 +116,7 @@ def import_(
     as_json: output.AsJson = False,
 ) -> None:
     """Suppress every number of a file, or none when a line is no number."""
-    wanted = _read(file, country)
+    wanted = numbers_of(file, country)
 
     async def work(pool: Pool) -> Suppressed:
         total = Suppressed(0, 0, ())
@@ -160,7 +160,8 @@ def in_full(number: str, country: str | None) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _read(file: Path, country: str | None) -> list[str]:
+def numbers_of(file: Path, country: str | None) -> list[str]:
+    """Return the numbers of a file, one a line, as +E.164; raises `UserError` that names a line."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -273,6 +273,8 @@ class CampaignRun:
                 now=now,
                 count=decision.originate,
                 slots=placement.slots(decision.originate, view.lines, rooms),
+                one_to_one=view.snapshot.over_dialing_forbidden is not None
+                or view.campaign.mode in (pacing.Mode.PROGRESSIVE, pacing.Mode.PREVIEW),
             )
             used = Counter(claimed.trunk_id for claimed in batch.claimed)
             await trunk_room.spend(connection, rooms, used, now=now)

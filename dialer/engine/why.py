@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.model import AgentState, CampaignState, DoneReason
 from campaigns.rules.gate import RULE_TEXT, Rule
-from campaigns.stores import decisions, leads, ledger, trunk_room
+from campaigns.stores import decisions, gate_facts, leads, ledger, over_dialing, trunk_room
 from campaigns.stores.readiness import readiness_of
 from pacing import Bound, Mode
 from pacing.guard import stand
@@ -89,6 +89,7 @@ async def explain(
         found += await _agents(connection, campaign)
         found += await _trunks(connection, campaign, now=at)
         found += await _leads(connection, campaign, now=at)
+        found += await _law(connection, campaign, now=at)
         last = await decisions.latest(connection, campaign.id)
         flying = await _in_flight(connection, campaign)
         windows = await ledger.window_counts(connection, campaign, now=at)
@@ -264,6 +265,22 @@ async def _leads(connection: Connection, campaign: CampaignRow, *, now: datetime
         text = f"{_count(suppressed, 'lead is', 'leads are')} on the do-not-call list."
         found.append(Reason(Cause.DO_NOT_CALL, text, leads=suppressed))
     return found
+
+
+async def _law(connection: Connection, campaign: CampaignRow, *, now: datetime) -> list[Reason]:
+    """Return why the law wants an agent before each call, for how many leads, and the remedy."""
+    if campaign.mode in (Mode.PREVIEW, Mode.PROGRESSIVE):
+        return []
+    asked = await gate_facts.of_campaign(connection, campaign, now=now)
+    counted = await over_dialing.one_to_one_leads(connection, campaign, now=now)
+    if counted is None or not counted.leads or Rule.ONE_TO_ONE in asked.waived:
+        return []
+    text = (
+        f"Law forces one call per ready agent for {counted.leads} of {_count(counted.of, 'lead')}: "
+        f"{RULE_TEXT[Rule.ONE_TO_ONE]} (TCPA-7). Consent records (`dialer consent add`) or a list "
+        "that names landlines lift it, or counsel by a waiver."
+    )
+    return [Reason(Cause.LAW, text, leads=counted.leads)]
 
 
 async def _closed_windows(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.model import Allow, CampaignState, Deny, LeadState, TrunkKind
+from campaigns.rules import registries
 from campaigns.rules.calling_hours import WeeklyHours, window
 from campaigns.rules.dialable_numbers import (
     DialPlan,
@@ -79,6 +80,12 @@ def situations(draw: st.DrawFn) -> tuple[LeadFacts, CampaignFacts, datetime, Fac
         hours=None if profile is None else profile.hours,
         max_attempts=draw(st.integers(1, 5)),
         ring_timeout_s=22.0,
+        registries=draw(
+            st.none()
+            | st.just({name: now - timedelta(days=3) for name in registries.table()})
+            | st.dictionaries(st.sampled_from(tuple(registries.table())), ago)
+        ),
+        one_to_one=draw(st.booleans()),
     )
     facts = Facts(
         suppressed=draw(st.sampled_from((None, True, False, False))),
@@ -96,6 +103,15 @@ def situations(draw: st.DrawFn) -> tuple[LeadFacts, CampaignFacts, datetime, Fac
         dialed_at=draw(st.none() | st.lists(ago, max_size=5)),
         abandoned_at=draw(st.none() | ago),
         machine_at=draw(st.none() | ago),
+        litigator=draw(st.sampled_from((None, True, False, False))),
+        reassigned=draw(st.sampled_from((None, True, False, False))),
+        person_live=draw(st.booleans()),
+        debt_dialed_at=draw(st.none() | st.lists(ago, max_size=9)),
+        conversation_at=draw(st.none() | ago),
+        refused_at=draw(st.none() | ago),
+        listed_in=draw(st.none() | st.frozensets(st.sampled_from(("us-dnc", "uk-tps")))),
+        related_until=draw(st.none() | ago.map(lambda at: at + timedelta(days=2))),
+        consented=draw(st.sampled_from((None, True, False))),
     )
     return lead, campaign, now, facts
 
@@ -112,7 +128,10 @@ def calls(draw: st.DrawFn) -> tuple[LeadFacts, CampaignFacts, datetime, Facts]:
         replace(
             facts,
             suppressed=False,
+            litigator=False,
+            reassigned=False,
             number_live=False,
+            person_live=False,
             trunks=(TrunkFacts(TrunkKind.LAB), TrunkFacts(TrunkKind.REAL)),
         ),
     )
@@ -154,6 +173,10 @@ def test_allowed_calls_break_no_rule(
     assert examine(lead.number).is_fictional or not profile.lab_only
     assert False is facts.suppressed
     assert not facts.number_live
+    assert not facts.person_live
+    assert False is facts.litigator
+    assert False is facts.reassigned
+    assert facts.consented or not profile.consent_required
     assert is_daytime(lead, campaign, now)
     day = [at for at in facts.dialed_at or () if at > now - timedelta(days=1)]
     assert profile.attempts_24h is None or len(day) < profile.attempts_24h
