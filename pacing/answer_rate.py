@@ -27,9 +27,9 @@ _PRIOR_CALLS = 6.0
 _MEMORY = 200.0
 _MEMORY_ANSWERED = 40.0
 _ROUNDS = 3
-_LEAST, _MOST = 0.005, 0.95
+LEAST, MOST = 0.005, 0.95
 _NEVER = 1e-12
-_LEAST_STILL = 0.05
+LEAST_STILL = 0.05
 
 
 class AnswerModel(NamedTuple):
@@ -61,7 +61,7 @@ def fit_answers(
     the pending calls, so they are fitted in turn, from the prior rate on: starting from
     answered / resolved would start inside the trap.
     """
-    prior = min(max(prior_rate, _LEAST), _MOST)
+    prior = min(max(prior_rate, LEAST), MOST)
     answered = _PRIOR_CALLS * prior + live
     unanswered = _PRIOR_CALLS * (1 - prior) + not_live
     remembered = memory(rung_s.size, answered / (answered + unanswered))
@@ -81,11 +81,17 @@ def fit_answers(
         rounds -= 1
         if rounds == 0:
             break
-        still = np.maximum(p * alive + (1 - p) * alive_other, _NEVER)
-        will_answer = p * alive / still
+        will_answer, still = shares_to_come(p, alive, alive_other)
         weights = recency(still, remembered)
     resolved = answered + unanswered
     return AnswerModel(p, resolved, sqrt((1 - p) / (p * (resolved + 1))), ring_live, ring_other)
+
+
+@kernel
+def shares_to_come(p: float, alive: Floats, alive_other: Floats) -> tuple[Floats, Floats]:
+    """Return for each pending call q, and how likely a call still rings for so long."""
+    still = np.maximum(p * alive + (1 - p) * alive_other, _NEVER)
+    return p * alive / still, still
 
 
 @kernel
@@ -105,7 +111,7 @@ def memory(in_flight: int, p: float) -> float:
 
     The rarer answers are, the longer: a rate known from ten answers is off by a third.
     """
-    return max(_MEMORY, _MEMORY_ANSWERED / max(p, _LEAST), 1.5 * in_flight)
+    return max(_MEMORY, _MEMORY_ANSWERED / max(p, LEAST), 1.5 * in_flight)
 
 
 @kernel
@@ -117,7 +123,7 @@ def most_likely_rate(
     `answered` and `unanswered` are resolved calls with the prior's pseudo-calls included; the
     arrays hold S_R, S_N and the weight of each pending call.
     """
-    low, high = _LEAST, _MOST
+    low, high = LEAST, MOST
     difference = alive_live - alive_other
     p = min(max(answered / (answered + unanswered), low), high)
     for _ in range(40):
@@ -146,6 +152,6 @@ def recency(still: Floats, remembered: float) -> Floats:
     the long, mostly unanswered rings twice and pull the rate down by a tenth. A call that is
     `still` pending with this probability stands for 1 / still calls dialed when it was.
     """
-    dialed_since = np.cumsum(1.0 / np.maximum(still, _LEAST_STILL))
+    dialed_since = np.cumsum(1.0 / np.maximum(still, LEAST_STILL))
     weights: Floats = np.exp(-dialed_since / remembered)
     return weights

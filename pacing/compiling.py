@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _KERNEL: list[FunctionType] = []
+LOOP_FORMS: dict[Callable[..., Any], FunctionType] = {}
+"""The loop form of a kernel function, see `loops.py`."""
 
 
 def kernel(function: Function) -> Function:
@@ -25,6 +27,17 @@ def kernel(function: Function) -> Function:
     assert isinstance(function, FunctionType)  # noqa: S101 - tells the type checker
     _KERNEL.append(function)
     return function
+
+
+def loop_form_of(function: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Mark the decorated function as the form of *function* that is compiled in its place."""
+
+    def mark(form: Function) -> Function:
+        assert isinstance(form, FunctionType)  # noqa: S101 - tells the type checker
+        LOOP_FORMS[function] = form
+        return form
+
+    return mark
 
 
 def is_possible() -> bool:
@@ -41,25 +54,31 @@ def compiled(function: Function) -> Function:
     """
     if not is_possible():
         return function
-    for plain, fast in _dispatchers(len(_KERNEL)):
-        if plain is function:
-            result: Function = fast
-            return result
-    raise ValueError(f"{function} is no kernel function")
+    result: Function = _dispatchers()[function]
+    return result
 
 
 @lru_cache(maxsize=1)
-def _dispatchers(_count: int) -> list[tuple[FunctionType, Any]]:
-    """Return each kernel function with its compiled twin, which calls compiled twins only."""
+def _dispatchers() -> dict[Callable[..., Any], Any]:
+    """Return for each kernel function its compiled twin, which calls compiled twins only."""
     from numba import njit  # noqa: PLC0415 - loading it takes a second
 
-    twins = [FunctionType(f.__code__, dict(f.__globals__), f.__name__) for f in _KERNEL]
-    for twin, plain in zip(twins, _KERNEL, strict=True):
-        twin.__module__, twin.__qualname__ = plain.__module__, plain.__qualname__
-    pairs = [(f, njit(twin, cache=True)) for f, twin in zip(_KERNEL, twins, strict=True)]
-    replaced = {id(plain): fast for plain, fast in pairs}
+    from pacing import loops, observations  # noqa: F401, PLC0415 - they complete the kernel
+
+    twins = [_twin(LOOP_FORMS.get(function, function)) for function in _KERNEL]
+    fast: dict[Callable[..., Any], Any] = {
+        function: njit(twin, cache=True) for function, twin in zip(_KERNEL, twins, strict=True)
+    }
     for twin in twins:
-        for name, value in twin.__globals__.items():
-            if id(value) in replaced:
-                twin.__globals__[name] = replaced[id(value)]
-    return pairs
+        names = twin.__globals__
+        for name, value in names.items():
+            if isinstance(value, FunctionType) and value in fast:
+                names[name] = fast[value]
+    return fast
+
+
+def _twin(function: FunctionType) -> FunctionType:
+    """Return the same function with global names of its own."""
+    twin = FunctionType(function.__code__, dict(function.__globals__), function.__name__)
+    twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
+    return twin

@@ -51,7 +51,7 @@ PREVIEW, PROGRESSIVE, POWER, PREDICTIVE = range(4)
 
 _SHARES = np.array([1 / 8, 3 / 8, 5 / 8, 7 / 8, 0.99])
 _QUARTERS = 4  # the guard also looks at the last answers; the rule averages the quarters
-_SURE = 1.0 - GUARD_CONFIDENCE
+SURE = 1.0 - GUARD_CONFIDENCE
 _ROUNDING = 1e-9  # three thirds of an agent are one agent
 
 
@@ -277,9 +277,7 @@ def look_ahead(
     moments_s = quantiles(answers.ring_live, _SHARES)
     supply = foresee(staff, tallies, priors, moments_s + settings.connect_limit_s)
 
-    pending = answered_within(answers, calls.rung_s[calls.needs_agent], moments_s)
-    waiting = np.ones((moments_s.size, 1)) * calls.waiting[None, :]
-    demand = np.concatenate((pending, waiting), axis=1)
+    demand = demand_of(answers, calls, moments_s)
     per_call = answers.p * (1.0 - survival(answers.ring_live, moments_s))
     enrolled = supply.ready_now + supply.chances.shape[1]
     cycle_s = mean_s(supply.talk) + mean_s(supply.wrap_up)
@@ -293,6 +291,14 @@ def look_ahead(
 
 
 @kernel
+def demand_of(answers: AnswerModel, calls: Calls, ahead_s: Floats) -> Floats:
+    """Return P[each call without an agent needs one within *ahead_s*]: (moments, calls)."""
+    pending = answered_within(answers, calls.rung_s[calls.needs_agent], ahead_s)
+    waiting = np.ones((ahead_s.size, 1)) * calls.waiting[None, :]
+    return np.concatenate((pending, waiting), axis=1)
+
+
+@kernel
 def loss(outlook: Outlook, started: int) -> float:
     """Return L: how likely one more call is lost when *started* calls start now."""
     short = at_least(outlook.net, outlook.supply.ready_now, started)
@@ -302,7 +308,7 @@ def loss(outlook: Outlook, started: int) -> float:
 @kernel
 def is_within(net: NetDemand, most: int, started: int) -> bool:
     """Return whether X surely (99.9 % at each moment) is at most *most* with *started* calls."""
-    return bool(at_least(net, most + 1, started).max() <= _SURE)
+    return bool(at_least(net, most + 1, started).max() <= SURE)
 
 
 @kernel

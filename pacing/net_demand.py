@@ -24,7 +24,7 @@ variable with characteristic function exp(-v (1 - cos t)), whole calls like ever
 from __future__ import annotations
 
 from functools import lru_cache
-from math import pi
+from math import pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +37,9 @@ LEVELS = 129
 _SHORTEST = 32
 _SIZES = 10
 _MOST_TERMS = 512
-_SIGMAS = 6.0
-_MARGIN = 8.0
-_FADED = 23.0  # exp(-23) is as good as nothing
+SIGMAS = 6.0
+MARGIN = 8.0
+FADED = 23.0  # exp(-23) is as good as nothing
 
 
 class Waves(NamedTuple):
@@ -98,14 +98,7 @@ def net_demand(
     variance = np.maximum(variance, 0.0)
 
     widest = np.max(variance + most * new + (doubt * (answers + most * new)) ** 2)
-    half = 2 * (_SIGMAS * np.sqrt(widest) + _MARGIN)
-    size = 0
-    while size < _SIZES - 1 and half > _SHORTEST << size:
-        size += 1
-    begin, end = waves.first[size], waves.first[size + 1]
-    if np.min(variance) > _FADED / 2:
-        faded = _FADED / np.min(variance)
-        end = begin + min(end - begin, np.searchsorted(waves.turned[begin:end], faded) + 1)
+    begin, end = rows(widest, np.min(variance), waves)
 
     asked, given = spread(answering), spread(freed)
     angle, turned = waves.angle[begin:end], waves.turned[begin:end]
@@ -126,6 +119,24 @@ def net_demand(
 
 
 @kernel
+def rows(widest: float, narrowest: float, waves: Waves) -> tuple[int, int]:
+    """Return the first row of `Waves` to use and the one after the last, from two variances.
+
+    The *widest* distribution asked about must fit into H; the terms go on until the *narrowest*
+    has died out.
+    """
+    half = 2 * (SIGMAS * sqrt(widest) + MARGIN)
+    size = 0
+    while size < _SIZES - 1 and half > _SHORTEST << size:
+        size += 1
+    begin, end = waves.first[size], waves.first[size + 1]
+    if narrowest > FADED / 2:
+        faded = np.searchsorted(waves.turned[begin:end], FADED / narrowest)
+        end = begin + min(end - begin, faded + 1)
+    return begin, end
+
+
+@kernel
 def at_least(net: NetDemand, count: int, new_calls: int) -> Floats:
     """Return P[X >= count] at each moment when *new_calls* are started now."""
     added = new_calls * net.per_call
@@ -136,7 +147,7 @@ def at_least(net: NetDemand, count: int, new_calls: int) -> Floats:
     modulus -= net.turned[:, None] * doubtful[None, :]
     phase = net.argument + new_calls * net.new_argument - (net.angle * (count - 0.5))[:, None]
     tail = 0.5 + np.dot(net.weight, np.exp(modulus) * np.sin(phase))
-    far = _SIGMAS * spread_out + _MARGIN
+    far = SIGMAS * spread_out + MARGIN
     tail = np.where(beyond > far, 0.0, np.where(beyond < -far, 1.0, tail))
     chances: Floats = np.minimum(np.maximum(tail, 0.0), 1.0)
     return chances

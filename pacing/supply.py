@@ -21,7 +21,7 @@ from pacing.durations import DurationLaw, Floats, Tallies, learn, survival
 READY, RESERVED, TALKING, WRAP_UP, PAUSED = range(5)
 """Stages as numbers, in the order of `AgentStage`."""
 
-_STEPS = 24
+STEPS = 24
 _NEVER = 1e-12
 
 
@@ -88,12 +88,18 @@ def free_after_talk(
     talk: DurationLaw, wrap_up: DurationLaw, elapsed_s: Floats, ahead_s: Floats
 ) -> Floats:
     """Return P[an agent talking for *elapsed_s* has talked and wrapped up within *ahead_s*]."""
-    grid = np.linspace(0.0, ahead_s[-1], _STEPS + 1)
-    middle = (grid[:-1] + grid[1:]) / 2
+    grid = np.arange(STEPS + 1) * (ahead_s[-1] / STEPS)
     alive = survival(talk, (grid[:, None] + elapsed_s[None, :]).ravel())
-    alive = alive.reshape((_STEPS + 1, elapsed_s.size))
+    alive = alive.reshape((STEPS + 1, elapsed_s.size))
     ending = (alive[:-1] - alive[1:]) / np.maximum(alive[0], _NEVER)
-    after_s = np.maximum(ahead_s[:, None] - middle[None, :], 0.0).ravel()
-    wrapped = (1.0 - survival(wrap_up, after_s)).reshape((ahead_s.size, _STEPS))
-    free: Floats = np.dot(wrapped, ending)
+    free: Floats = np.dot(wrapped_up(wrap_up, ahead_s), ending)
     return free
+
+
+@kernel
+def wrapped_up(wrap_up: DurationLaw, ahead_s: Floats) -> Floats:
+    """Return P[a wrap-up begun in the middle of each step has ended by *ahead_s*]."""
+    middle_s = (np.arange(STEPS) + 0.5) * (ahead_s[-1] / STEPS)
+    left_s = np.maximum(ahead_s[:, None] - middle_s[None, :], 0.0).ravel()
+    wrapped: Floats = (1.0 - survival(wrap_up, left_s)).reshape((ahead_s.size, STEPS))
+    return wrapped
