@@ -98,6 +98,7 @@ class CallEventKind(StrEnum):
     ANSWERED = "answered"
     VERDICT = "verdict"
     RESERVED = "reserved"
+    ORDERED = "ordered"
     NO_AGENT = "no_agent"
     JOINED = "joined"
     AGENT_LOST = "agent_lost"

@@ -185,6 +185,13 @@ class ScreeningMode(StrEnum):
     ON = "on"
 
 
+class PreviewEnd(StrEnum):
+    """What becomes of a preview whose time limit passes."""
+
+    SKIP = "skip"
+    DIAL = "dial"
+
+
 class ProcessKind(StrEnum):
     """The four kinds of process."""
 
@@ -239,6 +246,9 @@ class CampaignSettings(_Frozen):
     max_call_s: float = Field(default=3600.0, ge=10, le=14_400)
     screening: ScreeningMode = ScreeningMode.ON
     announcement: str | None = None
+    preview_time_s: float = Field(default=60.0, ge=5, le=3600)
+    preview_end: PreviewEnd = PreviewEnd.SKIP
+    preview_skip_delay_s: Seconds = 600.0
     retry: dict[str, RetryRule] = Field(default_factory=dict)
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     # Calls a number or person may get in a span (8h, 24h, 7d, 30d), beside what the law allows.

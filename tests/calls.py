@@ -188,6 +188,26 @@ class World:
         await self._insert("live_attempt", id=attempt_id, **(values | columns))
         return attempt_id
 
+    async def add_preview(
+        self, session_id: UUID, *, at: datetime = NOW, limit_s: float = 60, **columns: Any
+    ) -> UUID:
+        """Insert a claim that is shown to a ready agent, undecided."""
+        session = await self.session(session_id)
+        values = {
+            "mode": "preview",
+            "preview_until": at + timedelta(seconds=limit_s),
+            "reservation": "reserved",
+            "agent_session_id": session_id,
+            "agent_id": session["agent_id"],
+        }
+        attempt_id = await self.add_call(at=at, **(values | columns))
+        await self.db.execute(
+            "UPDATE agent_session SET state = 'reserved', attempt_id = $2 WHERE id = $1",
+            session_id,
+            attempt_id,
+        )
+        return attempt_id
+
     async def add_lease(self, campaign_id: UUID | None = None) -> Lease:
         """Have an engine hold the campaign, for ten minutes."""
         holder = await self.add_process(kind="engine")

@@ -114,6 +114,9 @@ class ScriptedLines:
         await self._end(order, EndedBy.US)
 
     async def _person(self, order: DialOrder, plan: Plan) -> None:
+        if order.agent_session_id is not None:
+            await self._talk(order, plan)
+            return
         deadline = asyncio.get_running_loop().time() + order.timers.connect_limit_s
         agent = None
         again = False
@@ -126,6 +129,9 @@ class ScriptedLines:
             self.abandoned += 1
             await self._end(order, EndedBy.US)
             return
+        await self._talk(order, plan)
+
+    async def _talk(self, order: DialOrder, plan: Plan) -> None:
         await self._persist(
             lambda connection: reservations.join(
                 connection, self.process_id, order.attempt_id, at=datetime.now(UTC)

@@ -43,7 +43,10 @@ _EVENT_OF_STATE = {
 
 @dataclass(frozen=True, slots=True)
 class DialOrder:
-    """What a line process needs to start one call; the number is for the INVITE, never a log."""
+    """What a line process needs to start one call; the number is for the INVITE, never a log.
+
+    `agent_session_id` is the agent who ordered it in preview: nobody else may be given the call.
+    """
 
     attempt_id: UUID
     campaign_id: UUID
@@ -54,6 +57,7 @@ class DialOrder:
     caller_id: str
     timers: CallTimers
     claimed_at: datetime
+    agent_session_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,14 @@ async def take_claimed(
         return []
     rows = await connection.fetch(
         """
-        -- The oldest claims first; a claim being returned at this moment is skipped.
+        -- The oldest claims first; a claim being returned at this moment is skipped, a preview
+        -- waits for the word of its agent.
         WITH taken AS (
             SELECT a.id
             FROM live_attempt a
             WHERE a.process_id = $1 AND a.state = 'claimed'
+              AND (a.preview_until IS NULL
+                   OR (a.ordered_at IS NOT NULL AND a.reservation = 'reserved'))
             ORDER BY a.claimed_at, a.id
             LIMIT $3
             FOR UPDATE SKIP LOCKED
@@ -120,7 +127,7 @@ async def take_claimed(
             FROM taken
             WHERE a.id = taken.id AND a.state = 'claimed'
             RETURNING a.id, a.campaign_id, a.lead_id, a.dialed_number, a.region, a.trunk_id,
-                      a.caller_id, a.timers, a.claimed_at
+                      a.caller_id, a.timers, a.claimed_at, a.agent_session_id
         ), told AS (
             INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id)
             SELECT e.id, m.id, 'dialing', $2, $1
@@ -145,6 +152,7 @@ async def take_claimed(
             caller_id=row["caller_id"],
             timers=CallTimers.model_validate(row["timers"]),
             claimed_at=row["claimed_at"],
+            agent_session_id=row["agent_session_id"],
         )
         for row in rows
     ]

@@ -357,6 +357,9 @@ async def request_pause(
             case AgentState.READY:
                 moved = await move(connection, [Move(session_id, AgentState.PAUSED, at, reason)])
                 return moved[0]
+            case AgentState.RESERVED if await _give_up_preview(connection, session, at, reason):
+                moved = await move(connection, [Move(session_id, AgentState.PAUSED, at, reason)])
+                return moved[0]
             case AgentState.RESERVED | AgentState.TALKING | AgentState.WRAP_UP:
                 return await _request(
                     connection, session_id, pause=reason, log_out=session.logout_requested
@@ -380,7 +383,11 @@ async def log_out(connection: Connection, session_id: UUID, *, at: datetime) -> 
     """
     async with connection.transaction():
         session = await locked(connection, session_id)
-        if session.state in IN_CALL:
+        is_in_call = session.state in IN_CALL and not (
+            session.state is AgentState.RESERVED
+            and await _give_up_preview(connection, session, at, LOGGED_OUT)
+        )
+        if is_in_call:
             return await _request(
                 connection, session_id, pause=session.pause_requested, log_out=True
             )
@@ -495,6 +502,25 @@ async def locked(connection: Connection, session_id: UUID) -> Session:
     if row is None:
         raise UserError("You are not logged in: log in first.")
     return session_of(row)
+
+
+async def _give_up_preview(
+    connection: Connection, session: Session, at: datetime, reason: str
+) -> bool:
+    """Take a lead that the agent has not decided about from the agent; False if there is none.
+
+    The engine gives the claim without an agent back to its list (`previews.give_back_forsaken`).
+    """
+    call = await connection.fetchrow(
+        "SELECT id, process_id FROM live_attempt WHERE id = $1 AND agent_session_id = $2"
+        " AND state = 'claimed' AND preview_until IS NOT NULL AND ordered_at IS NULL",
+        session.attempt_id,
+        session.id,
+    )
+    if call is None:
+        return False
+    await _lose_agent(connection, call["id"], call["process_id"], at=at, reason=reason)
+    return True
 
 
 async def _request(

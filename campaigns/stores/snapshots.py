@@ -85,6 +85,14 @@ class LineRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadyAgent:
+    """An agent who is ready and works for this campaign now; the longest idle come first."""
+
+    session_id: UUID
+    process_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class LiveCall:
     """An attempt that is not closed, as far as learning from it goes; times None until reached."""
 
@@ -109,6 +117,7 @@ class View:
     rooms: tuple[Room, ...]
     windows: tuple[LedgerWindow, ...]
     calls: tuple[LiveCall, ...]
+    ready: tuple[ReadyAgent, ...] = ()
 
     @property
     def live(self) -> int:
@@ -184,7 +193,7 @@ _CAN_DIAL = """
         ORDER BY d.decided_at DESC
         LIMIT 1
     ) d ON true
-    WHERE c.id = ANY($1::uuid[]) AND c.mode <> 'preview' AND c.lease_until > clock_timestamp()
+    WHERE c.id = ANY($1::uuid[]) AND c.lease_until > clock_timestamp()
 """
 
 
@@ -230,6 +239,11 @@ async def take(
         rooms=tuple(rooms),
         windows=windows,
         calls=tuple(_live_call(row) for row in calls),
+        ready=tuple(
+            ReadyAgent(row["id"], row["process_id"])
+            for row, agent in zip(sessions, snapshot.agents, strict=True)
+            if agent.stage is AgentStage.READY and agent.share == 1.0 and not agent.leaving
+        ),
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from campaigns.errors import UserError
-from campaigns.model import new_id
-from campaigns.stores import session_sweeps
+from campaigns.model import Reservation, new_id
+from campaigns.stores import session_sweeps, sessions
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Connection
@@ -41,46 +41,76 @@ async def return_claimed(
     campaign_id: UUID | None = None,
     process_id: UUID | None = None,
     claimed_before: datetime | None = None,
+    attempt_ids: Sequence[UUID] | None = None,
+    next_call_at: datetime | None = None,
 ) -> int:
     """Give claims that nobody has dialed back to their lists as they were; return how many.
 
-    Those of the campaign, of the line process, claimed before a time: what is given must all match.
-    A claim that is being dialed at this moment stays.
+    Those of the campaign, of the line process, claimed before a time, of these ids: what is given
+    must all match. A claim that is being dialed at this moment stays, and a preview counts as
+    claimed when it is ordered. Agents who were shown one are free again. The leads are called from
+    *next_call_at* on, if it is given.
     """
-    rows = await connection.fetch(
-        """
-        -- The row goes, the event tells; the lead is as callable as it was.
-        WITH gone AS (
-            DELETE FROM live_attempt a
-            WHERE a.state = 'claimed'
-              AND ($1::uuid IS NULL OR a.campaign_id = $1)
-              AND ($2::uuid IS NULL OR a.process_id = $2)
-              AND ($3::timestamptz IS NULL OR a.claimed_at < $3)
-            RETURNING a.id, a.lead_id, a.process_id
-        ), freed AS (
-            UPDATE lead l
-            SET state = 'open'
-            FROM gone g
-            WHERE l.id = g.lead_id AND l.state = 'in_call'
+    async with connection.transaction():
+        rows = await connection.fetch(
+            """
+            -- The row goes, the event tells; the lead is as callable as it was.
+            WITH gone AS (
+                DELETE FROM live_attempt a
+                WHERE a.state = 'claimed'
+                  AND ($1::uuid IS NULL OR a.campaign_id = $1)
+                  AND ($2::uuid IS NULL OR a.process_id = $2)
+                  AND ($3::timestamptz IS NULL OR a.ordered_at < $3
+                       OR (a.preview_until IS NULL AND a.claimed_at < $3))
+                  AND ($4::uuid[] IS NULL OR a.id = ANY($4))
+                RETURNING a.id, a.lead_id, a.process_id, a.reservation
+            ), freed AS (
+                UPDATE lead l
+                SET state = 'open', next_call_at = COALESCE($5, l.next_call_at)
+                FROM gone g
+                WHERE l.id = g.lead_id AND l.state = 'in_call'
+            )
+            SELECT g.id, g.process_id, g.reservation FROM gone g
+            """,
+            campaign_id,
+            process_id,
+            claimed_before,
+            None if attempt_ids is None else list(attempt_ids),
+            next_call_at,
         )
-        SELECT g.id, g.process_id FROM gone g
-        """,
-        campaign_id,
-        process_id,
-        claimed_before,
-    )
-    if rows:
-        await connection.execute(
-            "INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id, detail)"
-            " SELECT e.id, e.attempt_id, 'returned', $4, e.process_id, $5"
-            " FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS e(id, attempt_id, process_id)",
-            [new_id() for _ in rows],
-            [row["id"] for row in rows],
-            [row["process_id"] for row in rows],
-            at,
-            {"reason": reason},
-        )
+        if rows:
+            await _tell_returned(connection, rows, at=at, reason=reason)
+        shown = [row["id"] for row in rows if row["reservation"] == Reservation.RESERVED]
+        if shown:
+            await _free_agents(connection, shown, at=at)
     return len(rows)
+
+
+async def _tell_returned(
+    connection: Connection, rows: Sequence[Any], *, at: datetime, reason: str
+) -> None:
+    await connection.execute(
+        "INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id, detail)"
+        " SELECT e.id, e.attempt_id, 'returned', $4, e.process_id, $5"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS e(id, attempt_id, process_id)",
+        [new_id() for _ in rows],
+        [row["id"] for row in rows],
+        [row["process_id"] for row in rows],
+        at,
+        {"reason": reason},
+    )
+
+
+async def _free_agents(
+    connection: Connection, attempt_ids: Sequence[UUID], *, at: datetime
+) -> None:
+    """Put the agents who were shown these calls back to work, or where they asked to go."""
+    rows = await connection.fetch(
+        f"SELECT {sessions.COLUMNS} FROM agent_session s"  # noqa: S608 - own columns
+        " WHERE s.attempt_id = ANY($1::uuid[]) AND s.state = 'reserved' ORDER BY s.id FOR UPDATE",
+        list(attempt_ids),
+    )
+    await sessions.rest(connection, [sessions.session_of(row) for row in rows], at=at)
 
 
 async def order_cancel(

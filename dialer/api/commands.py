@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, assert_never
 from uuid import UUID
 
 from campaigns.model import new_id
-from campaigns.stores import line_commands, sessions
+from campaigns.rules.gate import RULE_TEXT
+from campaigns.stores import line_commands, previews, sessions
 from campaigns.stores.line_commands import CommandKind
 from campaigns.stores.sessions import Session
 from dialer.api import placement
 from dialer.api.messages import (
+    Dial,
     Dispose,
     HangUp,
     Hello,
@@ -22,6 +24,7 @@ from dialer.api.messages import (
     Problem,
     Ready,
     Said,
+    Skip,
 )
 from dialer.notify import Channel
 
@@ -61,6 +64,10 @@ async def obey(pool: Pool, agent_id: UUID, said: Said, *, at: datetime) -> Hints
             async with pool.acquire() as connection:
                 left = await sessions.log_out(connection, session.id, at=at)
             return [*_told(left or session), (Channel.ENGINE, "")]
+        case Dial():
+            return await _dial(pool, agent_id, said, at)
+        case Skip():
+            return await _skip(pool, agent_id, said, at)
         case Dispose():
             return await _dispose(pool, agent_id, said, at)
         case HangUp():
@@ -133,12 +140,42 @@ async def _dispose(pool: Pool, agent_id: UUID, said: Dispose, at: datetime) -> H
     return [*_told(session), (Channel.ENGINE, "")]
 
 
+_DECIDED = "That lead is not yours to decide about any more: its time was up, or it went back."
+
+
+async def _dial(pool: Pool, agent_id: UUID, said: Dial, at: datetime) -> Hints:
+    session = await _session(pool, agent_id)
+    async with pool.acquire() as connection:
+        ordered = await previews.order(connection, session.id, said.attempt_id, at=at, by="agent")
+    if ordered is None:
+        raise Refusal(Problem.NOT_NOW, _DECIDED)
+    if ordered.refused:
+        why = "; ".join(RULE_TEXT[rule] for rule in ordered.refused)
+        raise Refusal(
+            Problem.REFUSED, f"This lead may not be called now: {why}. It went back to its list."
+        )
+    return [*_told(session), (Channel.LINES, ordered.process_id)]
+
+
+async def _skip(pool: Pool, agent_id: UUID, said: Skip, at: datetime) -> Hints:
+    session = await _session(pool, agent_id)
+    async with pool.acquire() as connection:
+        skipped = await previews.skip(
+            connection, session.id, said.attempt_id, at=at, reason=said.reason
+        )
+    if not skipped:
+        raise Refusal(Problem.NOT_NOW, _DECIDED)
+    return [*_told(session), (Channel.ENGINE, "")]
+
+
 async def _hang_up(pool: Pool, agent_id: UUID) -> Hints:
     session = await _session(pool, agent_id)
     async with pool.acquire() as connection, connection.transaction():
         call = await connection.fetchrow(
             "SELECT id, process_id FROM live_attempt"
-            " WHERE agent_session_id = $1 AND reservation = 'joined' AND state <> 'ended'",
+            " WHERE agent_session_id = $1 AND state <> 'ended' AND (reservation = 'joined'"
+            "       OR (reservation = 'reserved' AND preview_until IS NOT NULL"
+            "           AND state IN ('dialing', 'ringing')))",
             session.id,
         )
         if call is None:

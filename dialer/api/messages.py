@@ -88,8 +88,23 @@ class Dispose(_Said):
     note: str | None = Field(default=None, max_length=LONGEST_NOTE)
 
 
+class Dial(_Said):
+    """Call the lead I am shown (preview)."""
+
+    type: Literal["dial"]
+    attempt_id: UUID
+
+
+class Skip(_Said):
+    """Show me another lead; this one comes again later (preview)."""
+
+    type: Literal["skip"]
+    attempt_id: UUID
+    reason: str = Field(default="not now", min_length=1, max_length=LONGEST_REASON)
+
+
 class HangUp(_Said):
-    """End the customer's leg; my own line stays open."""
+    """End the customer's leg; my own line stays open. A phone that rings has its minimum first."""
 
     type: Literal["hang_up"]
 
@@ -107,10 +122,22 @@ class Ping(_Said):
 
 
 Said = Annotated[
-    Hello | LogIn | Ready | Pause | Dispose | HangUp | LogOut | Ping, Field(discriminator="type")
+    Hello | LogIn | Ready | Pause | Dial | Skip | Dispose | HangUp | LogOut | Ping,
+    Field(discriminator="type"),
 ]
 _SAID: TypeAdapter[Said] = TypeAdapter(Said)
-KINDS = ("hello", "log_in", "ready", "pause", "dispose", "hang_up", "log_out", "ping")
+KINDS = (
+    "hello",
+    "log_in",
+    "ready",
+    "pause",
+    "dial",
+    "skip",
+    "dispose",
+    "hang_up",
+    "log_out",
+    "ping",
+)
 
 
 class Unreadable(Exception):

@@ -13,7 +13,10 @@ from campaigns.model import AgentState, Disposition, EndedBy, Outcome, PhoneKind
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The call an agent is reserved for, talks on or wraps up, with the lead it reached."""
+    """The call an agent is reserved for, talks on or wraps up, with the lead it reached.
+
+    `preview_until` is when the agent's time to decide about a preview is up, None once decided.
+    """
 
     attempt_id: UUID
     campaign: str
@@ -30,6 +33,9 @@ class Call:
     outcome: Outcome | None
     ended_by: EndedBy | None
     disposition: Disposition | None
+    is_preview: bool = False
+    preview_until: datetime | None = None
+    dialing_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,8 @@ class Screen:
 
 
 def _picture(call: Call) -> tuple[object, ...]:
-    return call.attempt_id, call.answered_at, call.joined_at, call.disposition
+    shown = call.attempt_id, call.answered_at, call.joined_at, call.disposition
+    return (*shown, call.preview_until, call.dialing_at if call.is_preview else None)
 
 
 def state_message(view: AgentView) -> dict[str, Any]:
@@ -117,7 +124,10 @@ def state_message(view: AgentView) -> dict[str, Any]:
 
 
 def call_message(call: Call) -> dict[str, Any]:
-    """Return the `call` message: who is on the line. `joined_at` is null while being joined."""
+    """Return the `call` message: who is on the line. `joined_at` is null while being joined.
+
+    In preview it is who will be: `preview_until` is null once the call was ordered or skipped.
+    """
     return {
         "type": "call",
         "attempt_id": str(call.attempt_id),
@@ -131,6 +141,9 @@ def call_message(call: Call) -> dict[str, Any]:
             "fields": dict(call.fields),
             "notes": [dict(note) for note in call.notes],
         },
+        "preview": call.is_preview,
+        "preview_until": _time(call.preview_until),
+        "dialing_at": _time(call.dialing_at),
         "answered_at": _time(call.answered_at),
         "joined_at": _time(call.joined_at),
         "disposition": call.disposition,

@@ -29,6 +29,9 @@ SELECT clock_timestamp() AS at, a.id AS agent_id, a.name, a.display_name, a.phon
        l.id AS attempt_id, c.name AS campaign, c.settings ->> 'script' AS script,
        lead.name AS lead_name, lead.fields, n.number, n.region, n.zones,
        l.answered_at, l.joined_at, l.ended_at, l.outcome, l.ended_by, l.disposition,
+       CASE WHEN l.state = 'claimed' AND l.ordered_at IS NULL THEN l.preview_until END
+           AS preview_until,
+       l.preview_until IS NOT NULL AS is_preview, l.dialing_at,
        ARRAY(SELECT jsonb_build_object('by', w.name, 'written_at', ln.written_at, 'text', ln.body)
              FROM lead_note ln
              JOIN agent w ON w.id = ln.agent_id
@@ -81,6 +84,9 @@ def _call(row: asyncpg.Record) -> Call:
         region=row["region"] or "",
         zones=tuple(row["zones"] or ()),
         notes=tuple(row["notes"] or ()),
+        is_preview=row["is_preview"],
+        preview_until=row["preview_until"],
+        dialing_at=row["dialing_at"],
         answered_at=row["answered_at"],
         joined_at=row["joined_at"],
         ended_at=row["ended_at"],

@@ -36,10 +36,10 @@ from campaigns.stores.claims import ClaimBatch
 from campaigns.stores.decisions import Quiet
 from campaigns.stores.snapshots import Known
 from dialer import metrics
-from dialer.engine import learning, placement
+from dialer.engine import learning, placement, previews
 from dialer.notify import Channel
 from dialer.supervision import DATABASE_AWAY, Backoff
-from pacing import Bound, Decision
+from pacing import Bound, Decision, Mode
 
 if TYPE_CHECKING:
     from campaigns.stores.closings import ClosedAttempt
@@ -250,7 +250,11 @@ class CampaignRun:
         if decision.bound is Bound.NO_AGENTS and view.claimed:
             await self._return_claims(connection, "no agent is left", now=now)
         batch = ClaimBatch([], {})
-        if decision.originate > 0:
+        if view.claimed:
+            await previews.settle(connection, self.lease, view, self._desk.notifier, now=now)
+        if view.campaign.mode is Mode.PREVIEW and view.ready and view.snapshot.callable_leads:
+            batch = await self._offer(connection, view, decision, now=now)
+        elif decision.originate > 0:
             batch = await self._claim(connection, view, decision, now=now)
         elif self._is_news(decision):
             await self._store(connection, view, decision, batch, now=now)
@@ -286,6 +290,23 @@ class CampaignRun:
             self._model.dialed(
                 len(batch.claimed), float(theta) if isinstance(theta, int | float) else None
             )
+            self._desk.notifier.post(Channel.BOARDS)
+        return batch
+
+    async def _offer(
+        self, connection: Connection, view: View, decision: Decision, *, now: datetime
+    ) -> ClaimBatch:
+        """Show ready agents a lead each; what was claimed is stored in the same transaction."""
+        today = await self._desk.day_book.today(connection, self.lease.campaign_id, now=now)
+        async with connection.transaction():
+            await leases.hold(connection, self.lease)
+            batch = await previews.offer(connection, self.lease, view, today=today, now=now)
+            if batch.claimed or self._is_news(decision):
+                await self._store(connection, view, decision, batch, now=now)
+            else:
+                self._quiet.append(Quiet(now, view.snapshot, decision))
+        if batch.claimed:
+            self._desk.notifier.post(Channel.AGENTS)
             self._desk.notifier.post(Channel.BOARDS)
         return batch
 

@@ -58,6 +58,7 @@ class Cause(StrEnum):
     LINES_FULL = "lines_full"
     STANDING = "standing"
     DIALING = "dialing"
+    PREVIEW = "preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,10 @@ async def explain(
         found += await _law(connection, campaign, now=at)
         last = await decisions.latest(connection, campaign.id)
         flying = await _in_flight(connection, campaign)
+        shown = await _shown(connection, campaign)
         windows = await ledger.window_counts(connection, campaign, now=at)
+    if campaign.mode is Mode.PREVIEW and not any(reason.blocks for reason in found):
+        return [*found, *_preview(shown, flying)]
     if not any(reason.blocks for reason in found):
         found += _pacing(last, flying, now=at)
         found += _windows(windows, last, now=at)
@@ -329,6 +333,35 @@ async def _next_retry(
         now,
     )
     return due
+
+
+async def _shown(connection: Connection, campaign: CampaignRow) -> int:
+    """Return how many agents see a lead they have not decided about."""
+    return int(
+        await connection.fetchval(
+            "SELECT count(*) FROM live_attempt WHERE campaign_id = $1 AND state = 'claimed'"
+            " AND preview_until IS NOT NULL AND ordered_at IS NULL",
+            campaign.id,
+        )
+    )
+
+
+def _preview(shown: int, flying: int) -> list[Reason]:
+    """Return what a preview campaign does when nothing keeps it from calling."""
+    found = []
+    if shown:
+        sees = "sees a lead and decides" if shown == 1 else "see a lead each and decide"
+        text = f"Waiting for agents to dial: {_count(shown, 'agent')} {sees}."
+        found.append(Reason(Cause.PREVIEW, text))
+    if flying > shown:
+        ordered = _count(
+            flying - shown, "call ordered by an agent is", "calls ordered by agents are"
+        )
+        found.append(Reason(Cause.DIALING, f"{ordered} on the way."))
+    if not found:
+        text = "Preview: each agent who becomes ready is shown the next lead."
+        found.append(Reason(Cause.PREVIEW, text))
+    return found
 
 
 async def _in_flight(connection: Connection, campaign: CampaignRow) -> int:

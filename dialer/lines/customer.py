@@ -180,12 +180,20 @@ class CustomerCall:
             self.leg.hang_up()
 
     def hang_up(self, reason: str) -> None:
-        """End an answered call, as its agent or an operator asks."""
+        """End the call at once, whatever it has reached."""
         if self.phase is Phase.DIALING:
             self.cancel(reason)
         elif self.leg is not None:
             self.end_reason = self.end_reason or reason
             self.leg.hang_up()
+
+    def give_up(self, reason: str) -> None:
+        """End the call as its agent asks: one that rings once it has rung long enough (RING-1)."""
+        if self.phase is Phase.DIALING:
+            self.end_reason = reason
+            self._ring_timeout()
+        else:
+            self.hang_up(reason)
 
     def leg_progressed(self, leg: Leg) -> None:
         """Note the ringing: the minimum ring time starts here (RING-2)."""
@@ -197,7 +205,10 @@ class CustomerCall:
         """Start the legal clock and the screening; early media counted for nothing."""
         self._timers.clear("ring")
         self.answered_at = leg.answered_at or time.monotonic()
-        listening = self.timers.screening is ScreeningMode.ON and not leg.hung_up
+        orderer = self.order.agent_session_id
+        listening = (
+            orderer is None and self.timers.screening is ScreeningMode.ON and not leg.hung_up
+        )
         self._writer.answered(self.order.attempt_id, listening=listening)
         self._record_leg(leg, "up")
         if leg.hung_up:
@@ -207,6 +218,9 @@ class CustomerCall:
             return
         self._timers.set("max_call", self.timers.max_call_s, lambda: self.hang_up("call limit"))
         self.phase = Phase.LISTENING
+        if orderer is not None:
+            self._seek_orderer(orderer)
+            return
         if not listening:
             self._seek_agent(Verdict.OFF, "screening_off")
             return
@@ -387,6 +401,18 @@ class CustomerCall:
         if self.phase is Phase.SEEKING_AGENT:
             self.end_reason = "no agent in time"
             self._announce()
+
+    def _seek_orderer(self, session_id: UUID) -> None:
+        """Join the agent who ordered the call in preview and waits for it: nobody else."""
+        self.verdict, self._reason = Verdict.OFF, "preview"
+        self.phase = Phase.SEEKING_AGENT
+        self._lines.spawn(f"join-{self.order.attempt_id}", self._join_orderer(session_id))
+
+    async def _join_orderer(self, session_id: UUID) -> None:
+        if not await self._join(session_id) and self.phase is Phase.SEEKING_AGENT:
+            self.end_reason = "the agent who ordered the call was gone"
+            self._announce()
+        await self._writer.verdict(self.order.attempt_id, self._finding())
 
     async def _join(self, session_id: UUID) -> bool:
         agent = self._lines.agent_leg(session_id)

@@ -239,7 +239,7 @@ class LineProcess:
             case CommandKind.RELEASE_AGENT if command.agent_session_id is not None:
                 self.desk.release(command.agent_session_id)
             case CommandKind.HANG_UP if call is not None:
-                call.hang_up(reason or "hung up by the agent")
+                call.give_up(reason or "hung up by the agent")
             case CommandKind.CANCEL if call is not None:
                 call.cancel(reason or "cancelled")
             case CommandKind.RELOAD:

@@ -1,4 +1,4 @@
-"""Agents without a person, for demos and tests: always ready, seeded dispositions.
+"""Agents without a person, for demos and tests: always ready, dial previews, seeded dispositions.
 
 Lab only. Many of them run in one process, each on a socket of its own, so that the server sees what
 it would see from people.
@@ -41,6 +41,7 @@ class AutoAgent:
     problems: list[str] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _handled: str | None = None
+    _decided: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop*, then log out and return once the server has let the agent go."""
@@ -75,8 +76,18 @@ class AutoAgent:
                 await self.client.say("ready")
             case AgentState.WRAP_UP:
                 await self._wrap_up()
+            case AgentState.RESERVED:
+                await self._decide()
             case _:
                 pass
+
+    async def _decide(self) -> None:
+        """Dial the lead shown in preview; other calls come by themselves."""
+        call = self.client.call
+        if call is None or call.preview_until is None or call.attempt_id == self._decided:
+            return
+        self._decided = call.attempt_id
+        await self.client.decide("dial")
 
     async def _wrap_up(self) -> None:
         call = self.client.call

@@ -11,7 +11,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -55,13 +55,19 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class LiveCall:
-    """Who is on the line, and how the call stands; `ended` holds the `call_ended` message."""
+    """Who is on the line, and how the call stands; `ended` holds the `call_ended` message.
+
+    `preview_until`, on the server's clock, is the end of the time to decide about a preview, None
+    once that is done.
+    """
 
     attempt_id: str
     campaign: str
     script: str
     lead: Mapping[str, Any]
     is_joined: bool
+    is_preview: bool = False
+    preview_until: datetime | None = None
     ended: Mapping[str, Any] | None = None
 
 
@@ -77,6 +83,7 @@ class AgentClient:
     problem: str | None = None
     connected: bool = False
     _socket: aiohttp.ClientWebSocketResponse | None = None
+    _server_ahead_s: float = 0.0
 
     async def run(self) -> None:
         """Stay connected until cancelled; raises `UserError` when the server will not have us."""
@@ -106,6 +113,13 @@ class AgentClient:
             self.problem = "The connection broke: nothing was sent."
             return False
         return True
+
+    async def decide(self, kind: str, **values: object) -> bool:
+        """Dial or skip the lead on the screen, and no other."""
+        if self.call is None or self.call.preview_until is None:
+            self.problem = "There is no lead to decide about."
+            return False
+        return await self.say(kind, attempt_id=self.call.attempt_id, **values)
 
     async def dispose(self, disposition: Disposition, note: str = "") -> bool:
         """Say what came of the call on the screen, and of no other."""
@@ -153,6 +167,7 @@ class AgentClient:
                 self.connected = True
                 self.problem = None
                 self.standing = _standing(message)
+                self._server_ahead_s = _ahead_s(message["now"])
                 if self.standing.state in {AgentState.READY, AgentState.OFFLINE}:
                     self.call = None
             case "call":
@@ -162,28 +177,43 @@ class AgentClient:
                     script=message["script"],
                     lead=message["lead"],
                     is_joined=message["joined_at"] is not None,
+                    is_preview=bool(message.get("preview")),
+                    preview_until=_moment(message.get("preview_until")),
                 )
             case "call_ended":
                 if self.call is not None and self.call.attempt_id == message["attempt_id"]:
-                    self.call = LiveCall(
-                        attempt_id=self.call.attempt_id,
-                        campaign=self.call.campaign,
-                        script=self.call.script,
-                        lead=self.call.lead,
-                        is_joined=self.call.is_joined,
-                        ended=message,
-                    )
+                    self.call = replace(self.call, preview_until=None, ended=message)
+                    if self.call.is_preview and message["outcome"] is None:
+                        # It went back undialed: there is nobody to speak of.
+                        self.call = None
             case "error":
                 self.problem = str(message.get("message", ""))
             case _:
                 # A newer server may say more than this client knows.
                 pass
 
+    @property
+    def preview_left_s(self) -> float | None:
+        """Return how long the agent may still decide about a preview, None if there is none."""
+        if self.call is None or self.call.preview_until is None:
+            return None
+        until = self.call.preview_until.timestamp() - self._server_ahead_s
+        return max(0.0, until - time.monotonic())
+
     def _check_ending(self, code: int | None) -> None:
         if code in _FINAL:
             raise UserError(self.problem or "The server closed the connection.")
         if self.problem is None:
             self.problem = "The connection closed; reconnecting."
+
+
+def _moment(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _ahead_s(now: str) -> float:
+    """Return how far the server's clock is before our monotonic one."""
+    return datetime.fromisoformat(now).timestamp() - time.monotonic()
 
 
 def _standing(message: Mapping[str, Any]) -> Standing:

@@ -19,6 +19,7 @@ from dialer.terminal import keyboard
 from dialer.terminal.client import AgentClient, LiveCall, Standing
 
 REASONS = ("break", "lunch", "training", "meeting", "back office")
+SKIP_REASONS = ("not now", "wrong person", "known customer", "data incomplete", "asked not to call")
 DISPOSITIONS = tuple(said for said in Disposition if said is not Disposition.NONE)
 REDRAW_S = 0.2
 LONGEST_NOTE = 2000
@@ -34,10 +35,11 @@ _STYLES = {
 
 
 class Mode(Enum):
-    """What the next key means: a command, a pause reason, or a letter of the note."""
+    """What the next key means: a command, a reason to pause or skip, or a letter of the note."""
 
     COMMANDS = auto()
     REASONS = auto()
+    SKIPPING = auto()
     NOTE = auto()
 
 
@@ -62,8 +64,14 @@ class TerminalDesk:
                 self._type(key)
             case Mode.REASONS:
                 self.mode = Mode.COMMANDS
-                if key.isdigit() and 1 <= int(key) <= len(REASONS):
-                    await self.client.say("pause", reason=REASONS[int(key) - 1])
+                reason = _chosen(REASONS, key)
+                if reason is not None:
+                    await self.client.say("pause", reason=reason)
+            case Mode.SKIPPING:
+                self.mode = Mode.COMMANDS
+                reason = _chosen(SKIP_REASONS, key)
+                if reason is not None:
+                    await self.client.decide("skip", reason=reason)
             case Mode.COMMANDS:
                 await self._command(key)
 
@@ -74,6 +82,10 @@ class TerminalDesk:
                 await self.client.say("ready")
             case "p":
                 self.mode = Mode.REASONS
+            case "d":
+                await self.client.decide("dial")
+            case "s" if self.client.preview_left_s is not None:
+                self.mode = Mode.SKIPPING
             case "h":
                 await self.client.say("hang_up")
             case "l":
@@ -120,7 +132,11 @@ class TerminalDesk:
     def render(self) -> RenderableType:
         """Return the screen."""
         client = self.client
-        parts: list[RenderableType] = [_state_line(client.standing, connected=client.connected)]
+        parts: list[RenderableType] = [
+            _state_line(
+                client.standing, connected=client.connected, preview_left_s=client.preview_left_s
+            )
+        ]
         if client.problem:
             parts.append(Text(f" ! {client.problem}", "bold red"))
         if client.call is not None:
@@ -133,30 +149,41 @@ class TerminalDesk:
 
     def _help(self) -> RenderableType:
         if self.mode is Mode.REASONS:
-            choices = "   ".join(f"{n} {reason}" for n, reason in enumerate(REASONS, 1))
-            return Text(f" Pause for:  {choices}   any other key: no pause", "bold yellow")
+            return Text(
+                f" Pause for:  {_choices(REASONS)}   any other key: no pause", "bold yellow"
+            )
+        if self.mode is Mode.SKIPPING:
+            return Text(
+                f" Skip because:  {_choices(SKIP_REASONS)}   any other key: no skip", "bold yellow"
+            )
         if self.mode is Mode.NOTE:
             return Text(" Typing a note: hot keys are off. Enter ends it.", "bold yellow")
         lines = Text(
             " r ready   p pause   h hang up   n note   l call my phone   q log out\n", "dim"
         )
+        if self.client.preview_left_s is not None:
+            return lines.append(" d dial   s skip", "bold cyan")
         for number, said in enumerate(DISPOSITIONS, 1):
             lines.append(f" {number} {said.value.replace('_', ' ')}  ", "dim")
         return lines
 
 
-def _state_line(standing: Standing | None, *, connected: bool) -> Text:
+def _chosen(reasons: tuple[str, ...], key: str) -> str | None:
+    """Return the reason a digit stands for, None for any other key."""
+    return reasons[int(key) - 1] if key.isdigit() and 1 <= int(key) <= len(reasons) else None
+
+
+def _choices(reasons: tuple[str, ...]) -> str:
+    return "   ".join(f"{n} {reason}" for n, reason in enumerate(reasons, 1))
+
+
+def _state_line(
+    standing: Standing | None, *, connected: bool, preview_left_s: float | None = None
+) -> Text:
     line = Text()
     if standing is None:
         return line.append(" connecting … ", "reverse")
-    word = standing.state.value.replace("_", "-")
-    if standing.state is AgentState.OFFLINE and standing.logged_in:
-        being_called = standing.reason in {None, "calling the phone"}
-        word = "your phone is being called" if being_called else "your phone is away"
-        if standing.calls_in:
-            word = "call in and enter your PIN"
-    elif standing.state is AgentState.OFFLINE:
-        word = "logged out"
+    word = "preview" if preview_left_s is not None else _word(standing)
     line.append(f" {word.upper()} ", _STYLES[standing.state])
     now = time.monotonic()
     if standing.since is not None:
@@ -166,6 +193,8 @@ def _state_line(standing: Standing | None, *, connected: bool) -> Text:
     if standing.wrap_up_until is not None and standing.state is AgentState.WRAP_UP:
         left = max(0.0, standing.wrap_up_until - now)
         line.append(f"  {clock(left)} left", "bold magenta")
+    if preview_left_s is not None:
+        line.append(f"  {clock(preview_left_s)} to decide", "bold cyan")
     if standing.pause_requested:
         line.append(f"  pause after this call ({standing.pause_requested})", "yellow")
     if standing.log_out_requested:
@@ -176,6 +205,18 @@ def _state_line(standing: Standing | None, *, connected: bool) -> Text:
     if not connected:
         line.append("  ! NO CONNECTION", "bold red")
     return line
+
+
+def _word(standing: Standing) -> str:
+    """Return where the agent stands, in words."""
+    if standing.state is not AgentState.OFFLINE:
+        return standing.state.value.replace("_", "-")
+    if not standing.logged_in:
+        return "logged out"
+    if standing.calls_in:
+        return "call in and enter your PIN"
+    being_called = standing.reason in {None, "calling the phone"}
+    return "your phone is being called" if being_called else "your phone is away"
 
 
 def _card(call: LiveCall) -> list[RenderableType]:
@@ -192,6 +233,10 @@ def _card(call: LiveCall) -> list[RenderableType]:
     if call.ended is not None:
         talk = call.ended.get("talk_s")
         title = "Call ended" if talk is None else f"Call ended after {clock(float(talk))}"
+    elif call.preview_until is not None:
+        title = "Dial or skip"
+    elif call.is_preview and not call.is_joined:
+        title = "Calling"
     else:
         title = "On the line" if call.is_joined else "Joining"
     parts: list[RenderableType] = [

@@ -197,6 +197,39 @@ async def test_keys_of_a_whole_shift(world: World, server: Server) -> None:
     assert 0 == await world.db.fetchval("SELECT count(*) FROM agent_session")
 
 
+async def test_keys_of_a_preview(world: World, server: Server) -> None:
+    """
+    A lead is shown with the time left; s and a digit skips it with the reason, d has it dialed.
+    """
+    async with seated(world, server) as seat:
+        await seat.press("l")
+        await seat.is_in(AgentState.PAUSED)
+        await seat.press("r")
+        await seat.is_in(AgentState.READY)
+        (session,) = [row["id"] for row in await world.db.fetch("SELECT id FROM agent_session")]
+        skipped = await world.add_preview(session, at=now())
+        server.notifier.post(Channel.AGENTS, session)
+        await seat.sees(lambda client: client.preview_left_s)
+
+        assert "PREVIEW" in seat.text
+        assert " to decide" in seat.text
+        assert "Dial or skip: Spring" in seat.text
+        await seat.press("s")
+        assert "3 known customer" in seat.text
+        await seat.press("3")
+        await seat.is_in(AgentState.READY)
+        dialed = await world.add_preview(session, at=now())
+        server.notifier.post(Channel.AGENTS, session)
+        await seat.sees(lambda client: client.preview_left_s)
+        await seat.press("d")
+        await seat.sees(lambda client: client.call and client.preview_left_s is None)
+
+        assert "Calling: Spring" in seat.text
+
+    assert ["returned"] == await world.kinds(skipped)
+    assert (await world.call(dialed))["ordered_at"] is not None
+
+
 async def test_h_hangs_up(world: World, server: Server) -> None:
     """
     Key h ends the customer's leg and leaves the agent in wrap-up.
