@@ -40,10 +40,7 @@ async def order(lab: Laboratory, session_id: UUID, attempt_id: UUID) -> None:
 async def test_previewed_call_is_for_its_agent_only(
     lab: Laboratory, carrier: Carrier, phones: PhoneBank
 ) -> None:
-    """
-    Who ordered the call talks, although another has waited longer; when the one who ordered is
-    gone at the answer, the person hears the announcement and nobody else is given the call.
-    """
+    """Who ordered a call gets it before the longest idle; gone at the answer: the announcement."""
     idle = await lab.agent(phones["agent1"].uri)
     orderer = await lab.agent(phones["agent2"].uri)
     attempt = await shown(lab, orderer, PERSON)
