@@ -220,15 +220,16 @@ async def _judge(
     head = LeadHead(
         call["lead_id"], LeadState.OPEN, None, row["next_position"], row["attempts_before"]
     )
-    trunks = await gate_facts.trunks_of(connection, campaign.id)
+    trunks = await gate_facts.trunks_of(connection, campaign.id, now=now)
+    of_campaign = await gate_facts.of_campaign(connection, campaign, now=now, one_to_one=True)
     pictures = await gate_facts.load(connection, campaign, [head], trunks, now=now)
     number = next(
         (one for one in pictures.numbers.get(head.id, ()) if one.id == call["lead_number_id"]), None
     )
     if number is None:
         return (Rule.NUMBER_INVALID,)
-    facts = replace(pictures.facts(head, number), number_live=False)
-    verdict = gate.may_dial(pictures.lead(head, number), campaign.facts(), now, facts)
+    facts = replace(pictures.facts(head, number), number_live=False, person_live=False)
+    verdict = gate.may_dial(pictures.lead(head, number), of_campaign, now, facts)
     if isinstance(verdict, Deny):
         return tuple(Rule(rule) for rule in verdict.rules)
     return ()

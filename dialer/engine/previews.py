@@ -55,6 +55,7 @@ async def offer(
         now=now,
         count=count,
         slots=placement.slots(count, lines, rooms),
+        one_to_one=True,
     )
     shown = await previews.offer(
         connection,
