@@ -104,6 +104,7 @@ class CallEventKind(StrEnum):
     AGENT_LOST = "agent_lost"
     ANNOUNCING = "announcing"
     ANNOUNCED = "announced"
+    OPTED_OUT = "opted_out"
     CANCELLED = "cancelled"
     ENDED = "ended"
     INTERRUPTED = "interrupted"

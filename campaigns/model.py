@@ -212,6 +212,7 @@ class CallTimers(_Frozen):
     `clock`; `join_by_s` is when an agent is joined whatever the verdict, counted from answer, None
     where the clock starts at the end of the greeting. `hang_up_machines` is false where the law
     wants evidence first (AMD-1): then a machine verdict changes nothing, an agent hears the call.
+    `opt_out_key` pressed during the announcement puts the number on the seller's do-not-call list.
     """
 
     ring_timeout_s: float = 22.0
@@ -222,6 +223,7 @@ class CallTimers(_Frozen):
     screening: ScreeningMode = ScreeningMode.ON
     hang_up_machines: bool = True
     announcement: str | None = None
+    opt_out_key: str = "9"
     max_call_s: float = 3600.0
     wrap_up_limit_s: float = 30.0
 
@@ -249,6 +251,8 @@ class CampaignSettings(_Frozen):
     preview_time_s: float = Field(default=60.0, ge=5, le=3600)
     preview_end: PreviewEnd = PreviewEnd.SKIP
     preview_skip_delay_s: Seconds = 600.0
+    # The key that, during the announcement, means "do not call me again" (TCPA-3).
+    opt_out_key: str = Field(default="9", pattern=r"^[0-9*#]$")
     retry: dict[str, RetryRule] = Field(default_factory=dict)
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     # Calls a number or person may get in a span (8h, 24h, 7d, 30d), beside what the law allows.

@@ -113,10 +113,14 @@ def _common(left: tuple[Span, ...], right: tuple[Span, ...]) -> tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Whether calls are allowed at the asked instant; else when they will be, None if never."""
+    """Whether calls are allowed at the asked instant; else when they will be, None if never.
+
+    `closes_in_s` is how long an open window still lasts, its margin not taken off.
+    """
 
     is_open: bool
     opens_in_s: float | None = None
+    closes_in_s: float | None = None
 
 
 def _instant(day: date, minutes: int, zone: ZoneInfo, *, latest: bool) -> datetime:
@@ -198,7 +202,7 @@ def window(
     margin = timedelta(seconds=before_end_s)
     at = bisect_right(starts, now) - 1
     if at >= 0 and now < ends[at] - margin:
-        return Window(is_open=True)
+        return Window(is_open=True, closes_in_s=(ends[at] - now).total_seconds())
     for start, end in zip(starts[at + 1 :], ends[at + 1 :], strict=True):
         if start < end - margin:
             return Window(is_open=False, opens_in_s=(start - now).total_seconds())

@@ -351,6 +351,7 @@ def call_timers(settings: CampaignSettings, profile: Profile, *, seller: str = "
         screening=settings.screening,
         hang_up_machines=profile.amd_hang_up and settings.screening is ScreeningMode.ON,
         announcement=announcement.replace("{seller}", seller),
+        opt_out_key=settings.opt_out_key,
         max_call_s=settings.max_call_s,
         wrap_up_limit_s=settings.wrap_up_limit_s,
     )

@@ -15,6 +15,7 @@ from uuid import UUID
 from campaigns.model import (
     CallTimers,
     Disposition,
+    DoneReason,
     EndedBy,
     Outcome,
     Verdict,
@@ -194,7 +195,11 @@ def _judge(row: Any, past: retry.LeadPast, campaign: CampaignRow, *, at: datetim
         ended_at=row["ended_at"],
         closed_at=at,
         count=abandonment.count(call),
-        result=retry.after(ending, past=past, settings=campaign.settings, now=at),
+        result=(
+            NeverAgain(DoneReason.SUPPRESSED, retry.is_charged(ending.outcome), suppress=True)
+            if row["end_reason"] == suppressions.OPTED_OUT
+            else retry.after(ending, past=past, settings=campaign.settings, now=at)
+        ),
     )
 
 

@@ -16,14 +16,24 @@ from campaigns.model import (
     AgentState,
     AttemptState,
     Clock,
+    Deny,
     Outcome,
     Reservation,
     Screening,
     ScreeningMode,
     Verdict,
 )
-from campaigns.rules import abandonment, profiles
-from campaigns.stores import campaigns, closings, leads, ledger, over_dialing, trunk_room
+from campaigns.rules import abandonment, gate, profiles
+from campaigns.rules.calling_hours import window
+from campaigns.stores import (
+    campaigns,
+    closings,
+    gate_facts,
+    leads,
+    ledger,
+    over_dialing,
+    trunk_room,
+)
 from pacing import (
     AgentStage,
     AgentView,
@@ -213,6 +223,10 @@ async def take(
         )
         due = await leads.callable_count(connection, campaign_id, now=now, cap=CALLABLE_AT_MOST)
         windows = await ledger.window_counts(connection, campaign, now=now)
+        asked = await gate_facts.of_campaign(connection, campaign, now=now)
+        attached = await gate_facts.trunks_of(connection, campaign.id, now=now)
+        if isinstance(gate.may_work(asked, now, attached.facts), Deny):
+            due = 0
         forbidden = await over_dialing.forbidden_by(connection, campaign, now=now)
         able = await _who_can_dial(connection, sessions, campaign_id, now=now)
     pending, waiting = _split(calls, known, now=now)
@@ -229,6 +243,7 @@ async def take(
         callable_leads=due,
         history=known.history,
         policy=policy_of(campaign),
+        remaining_shift_s=_remaining_shift_s(campaign, now=now),
         over_dialing_forbidden=forbidden,
         clock_skew_s=max((known.clock_skew_s, *skews)),
     )
@@ -245,6 +260,14 @@ async def take(
             if agent.stage is AgentStage.READY and agent.share == 1.0 and not agent.leaving
         ),
     )
+
+
+def _remaining_shift_s(campaign: CampaignRow, *, now: datetime) -> float | None:
+    """Return how long the campaign's own schedule still lets it dial, None without one."""
+    own = campaign.schedule
+    if own is None:
+        return None
+    return window(own.hours, (own.zone,), now, before_end_s=0).closes_in_s or 0.0
 
 
 def policy_of(campaign: CampaignRow) -> Policy:

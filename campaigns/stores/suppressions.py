@@ -79,6 +79,22 @@ async def add(
     return Suppressed(int(added.rsplit(" ", 1)[-1]), done, ringing)
 
 
+OPTED_OUT = "opted out during the announcement"
+"""Source of the entry, and the end reason of the call in which the key was pressed (TCPA-3)."""
+
+
+async def opt_out(connection: Connection, attempt_id: UUID) -> Suppressed | None:
+    """Suppress the number of a live attempt for its seller; None if there is no such attempt."""
+    row = await connection.fetchrow(
+        "SELECT a.dialed_number, c.seller FROM live_attempt a"
+        " JOIN campaign c ON c.id = a.campaign_id WHERE a.id = $1",
+        attempt_id,
+    )
+    if row is None:
+        return None
+    return await add(connection, [row["dialed_number"]], seller=row["seller"], source=OPTED_OUT)
+
+
 async def apply(
     connection: Connection, numbers: Sequence[str], *, seller: str
 ) -> tuple[int, tuple[RingingCall, ...]]:

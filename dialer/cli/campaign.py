@@ -14,7 +14,7 @@ from campaigns.stores import campaigns, withdrawals
 from campaigns.stores.campaigns import CampaignRow, NewCampaign
 from campaigns.stores.readiness import readiness_of
 from campaigns.stores.withdrawals import Withdrawn
-from dialer.cli import board, campaign_lists, explain, output, report, session, status
+from dialer.cli import board, campaign_lists, explain, output, report, schedule, session, status
 from dialer.notify import Channel
 from pacing import Mode
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("status")(status.status)
 app.command("why")(status.why)
+app.command("schedule")(schedule.schedule)
 app.command("explain")(explain.explain)
 app.command("watch")(board.watch)
 app.command("report")(report.campaign)

@@ -27,6 +27,7 @@ from campaigns.stores import (
     closings,
     decisions,
     leases,
+    schedules,
     snapshots,
     trunk_room,
     trunks,
@@ -163,6 +164,8 @@ class CampaignRun:
                 self._show(view)
                 match view.campaign.state:
                     case CampaignState.RUNNING:
+                        if await self._end_after_last_day(connection, view, now=now):
+                            return False
                         await self._pace(connection, view, now=now)
                     case _:
                         if await self._wind_down(connection, view, now=now):
@@ -379,6 +382,19 @@ class CampaignRun:
             guard=evidence.get("guard"),
             denied={str(rule): leads for rule, leads in batch.denied.items()} or None,
         )
+
+    async def _end_after_last_day(
+        self, connection: Connection, view: View, *, now: datetime
+    ) -> bool:
+        """Stop a campaign whose schedule is over; the next turn winds it down."""
+        if not schedules.is_over(view.campaign.schedule, now):
+            return False
+        if await schedules.stop_after_last_day(
+            connection, self.lease.campaign_id, self.lease.epoch
+        ):
+            self._log.info("campaign_over", name=view.campaign.name)
+        self._wake.set()
+        return True
 
     async def _wind_down(self, connection: Connection, view: View, *, now: datetime) -> bool:
         """Start nothing; True once the campaign needs no engine any more."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from campaigns.model import AgentState, CampaignState, DoneReason
+from campaigns.model import AgentState, CampaignState, Deny, DoneReason
+from campaigns.rules import gate, registries
+from campaigns.rules.calling_hours import window
 from campaigns.rules.gate import RULE_TEXT, Rule
 from campaigns.stores import decisions, gate_facts, leads, ledger, over_dialing, trunk_room
 from campaigns.stores.readiness import readiness_of
@@ -48,6 +50,7 @@ class Cause(StrEnum):
     TRUNK_DAY = "trunk_day"
     CALLS_PER_SECOND = "calls_per_second"
     LIST_EMPTY = "list_empty"
+    SCHEDULE = "schedule"
     WINDOW_CLOSED = "window_closed"
     RETRY_WAIT = "retry_wait"
     HELD = "held"
@@ -91,6 +94,7 @@ async def explain(
         found += await _trunks(connection, campaign, now=at)
         found += await _leads(connection, campaign, now=at)
         found += await _law(connection, campaign, now=at)
+        found += await _closed(connection, campaign, now=at)
         last = await decisions.latest(connection, campaign.id)
         flying = await _in_flight(connection, campaign)
         shown = await _shown(connection, campaign)
@@ -268,6 +272,29 @@ async def _leads(connection: Connection, campaign: CampaignRow, *, now: datetime
     if suppressed:
         text = f"{_count(suppressed, 'lead is', 'leads are')} on the do-not-call list."
         found.append(Reason(Cause.DO_NOT_CALL, text, leads=suppressed))
+    return found
+
+
+async def _closed(connection: Connection, campaign: CampaignRow, *, now: datetime) -> list[Reason]:
+    """Return what keeps the campaign as a whole from calling: its schedule, its registries."""
+    asked = await gate_facts.of_campaign(connection, campaign, now=now)
+    attached = await gate_facts.trunks_of(connection, campaign.id, now=now)
+    verdict = gate.may_work(asked, now, attached.facts)
+    found = []
+    own = campaign.schedule
+    if isinstance(verdict, Deny) and Rule.SCHEDULE in verdict.rules and own is not None:
+        opening = window(own.hours, (own.zone,), now, before_end_s=0).opens_in_s
+        until = None if opening is None else now + timedelta(seconds=opening)
+        when = "" if until is None else f" until {_clock(until, now=now, zone=own.zone)}"
+        text = f"The campaign's own schedule is closed{when}."
+        found.append(Reason(Cause.SCHEDULE, text, blocks=True, until=until))
+    if isinstance(verdict, Deny) and Rule.REGISTRY_STALE in verdict.rules:
+        law = campaign.profile_on(now)
+        if law is not None:
+            old = registries.stale(law, campaign.regions, asked.registries or {}, now)
+            names = ", ".join(registry.name for registry in old)
+            text = f"{RULE_TEXT[Rule.REGISTRY_STALE]} ({names}): use `dialer law load-registry`."
+            found.append(Reason(Cause.LAW, text[0].upper() + text[1:], blocks=True))
     return found
 
 

@@ -20,6 +20,7 @@ import pjsua2 as pj
 
 from campaigns.lifecycle import CallEventKind
 from campaigns.model import Clock, EndedBy, Outcome, Screening, ScreeningMode, Verdict
+from campaigns.stores.suppressions import OPTED_OUT
 from campaigns.stores.verdicts import Finding
 from dialer.lines.outcome import Ending, ended_by, outcome
 from dialer.lines.timers import Timers
@@ -239,8 +240,19 @@ class CustomerCall:
             self.agent.connect(leg)
 
     def leg_digit(self, leg: Leg, digit: str) -> None:
-        """Nothing yet: a key press of a customer means nothing outside an announcement."""
-        del leg, digit
+        """End the call at once when the announcement's key for it asks never to be called again.
+
+        No confirmation and no agent (47 CFR 64.1200(a)(7)(i)(B)); outside an announcement a
+        customer's keys mean nothing.
+        """
+        if self.phase is not Phase.ANNOUNCING or digit != self.timers.opt_out_key:
+            return
+        self.end_reason = OPTED_OUT
+        self._writer.event(self.order.attempt_id, CallEventKind.OPTED_OUT)
+        self._lines.spawn(
+            f"opt-out-{self.order.attempt_id}", self._writer.opt_out(self.order.attempt_id)
+        )
+        leg.hang_up()
 
     # Screening --------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import structlog
 
 from campaigns.lifecycle import CallEventKind
 from campaigns.model import AttemptState, Outcome, new_id
-from campaigns.stores import attempts, legs, reservations, verdicts
+from campaigns.stores import attempts, legs, reservations, suppressions, verdicts
 from campaigns.stores.attempts import Step
 from campaigns.stores.legs import LegRecord
 from dialer.lines.beat import next_beat
@@ -277,6 +277,17 @@ class Writer:
         except DATABASE_AWAY as error:
             log.warning("release_failed", error=type(error).__name__)
         self._hint(attempt_id, session_id)
+
+    async def opt_out(self, attempt_id: UUID) -> None:
+        """Put the call's number on its seller's do-not-call list now, not when the call closes.
+
+        Closing does it again (`end_reason`), should Postgres be away at this moment.
+        """
+        try:
+            async with asyncio.timeout(STATEMENT_TIMEOUT_S), self._pool.acquire() as connection:
+                await suppressions.opt_out(connection, attempt_id)
+        except DATABASE_AWAY as error:
+            log.warning("opt_out_not_written_yet", error=type(error).__name__)
 
     def hold(self, attempt_id: UUID) -> None:
         """Keep what follows the answer back until `verdict` or `joined` has written its part."""
