@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -28,6 +28,7 @@ from campaigns.rules.gate import NUMBER_RULES, Rule, TrunkFacts
 from campaigns.rules.retry import next_position
 from campaigns.stores import campaigns, gate_facts
 from campaigns.stores.gate_facts import LeadHead, LeadNumber, Pictures, Trunks
+from pacing import Mode
 
 if TYPE_CHECKING:
     from campaigns.stores.campaigns import CampaignRow
@@ -156,13 +157,16 @@ async def claim(
     count: int,
     slots: Sequence[Slot],
     one_to_one: bool = False,
+    promised: Sequence[UUID] = (),
 ) -> ClaimBatch:
     """Turn up to *count* due leads of the campaign into call attempts, one per slot.
 
     One transaction of its own (a savepoint inside another). Raises `LeaseLost` and claims nothing
     when *epoch* is no longer the campaign's. State, settings and trunks are read anew, *campaign*
     only names it. *one_to_one* says that a free agent stands behind each of these calls; without
-    it, lines that may only be dialed so are refused (TCPA-7).
+    it, lines that may only be dialed so are refused (TCPA-7). With *promised* the candidates are
+    these leads, personal callbacks whose agent is at hand, and what keeps them for that agent
+    does not count.
     """
     wanted = min(count, len(slots))
     if wanted <= 0:
@@ -180,7 +184,10 @@ async def claim(
             return ClaimBatch([], {Rule.TRUNK_NONE: 0})
         work = _Work(slots=[slot for slot in slots if slot.trunk_id not in trunks.unproven])
         timers = profiles.call_timers(held.settings, facts.profile, seller=held.seller)
-        judge = _Judge(facts, now, timers)
+        if promised:
+            # The agent sees the lead and dials it: the law's word for that is preview.
+            facts = replace(facts, mode=Mode.PREVIEW)
+        judge = _Judge(facts, now, timers, tuple(promised))
         dry = await _gather(connection, held, work, trunks, judge=judge, wanted=wanted)
         claimed = await _insert(connection, held, work, now=now)
         await _move_out_of_the_way(connection, work)
@@ -203,7 +210,11 @@ async def _gather(
     while len(work.claimed) < wanted and len(seen) < budget:
         ask_for = min(wanted - len(work.claimed), budget - len(seen))
         # Ask for a few more than are missing, or a list with many refusals takes many round trips.
-        heads = await _candidates(connection, campaign.id, seen, now=now, limit=ask_for + 8)
+        heads = (
+            await _promised(connection, judge.promised, seen, now=now)
+            if judge.promised
+            else await _candidates(connection, campaign.id, seen, now=now, limit=ask_for + 8)
+        )
         if not heads:
             return True
         seen.extend(head.id for head in heads)
@@ -222,6 +233,27 @@ async def _candidates(
     return [LeadHead.from_row(row) for row in rows]
 
 
+async def _promised(
+    connection: Connection, lead_ids: Sequence[UUID], seen: list[UUID], *, now: datetime
+) -> list[LeadHead]:
+    rows = await connection.fetch(
+        """
+        SELECT l.id, l.next_position, l.attempts_before,
+               CASE WHEN l.held_by = 'CALLBACK' THEN '-infinity' ELSE l.next_call_at END
+                   AS next_call_at
+        FROM lead l
+        WHERE l.id = ANY($1::uuid[]) AND l.id <> ALL($2::uuid[]) AND l.state = 'open'
+          AND (l.next_call_at <= $3 OR l.held_by = 'CALLBACK')
+        ORDER BY l.id
+        FOR UPDATE SKIP LOCKED
+        """,
+        list(lead_ids),
+        seen,
+        now,
+    )
+    return [LeadHead.from_row(row) for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class _Judge:
     """What every lead of one claim is judged by."""
@@ -229,6 +261,7 @@ class _Judge:
     campaign: gate.CampaignFacts
     now: datetime
     timers: CallTimers
+    promised: tuple[UUID, ...] = ()
 
 
 def _judge(head: LeadHead, pictures: Pictures, work: _Work, judge: _Judge) -> None:
@@ -239,6 +272,8 @@ def _judge(head: LeadHead, pictures: Pictures, work: _Work, judge: _Judge) -> No
         work.denied[Rule.NUMBER_INVALID] += 1
         return
     lead, facts = pictures.lead(head, number), pictures.facts(head, number)
+    if head.id in judge.promised:
+        lead = replace(lead, kept_until=None)
     verdict = gate.may_dial(lead, judge.campaign, now, facts)
     if isinstance(verdict, Deny):
         _put_aside(head, number, verdict, pictures, work, now=now)

@@ -24,7 +24,7 @@ from campaigns.model import (
 from campaigns.rules import abandonment, retry
 from campaigns.rules.abandonment import AnsweredCall, Count
 from campaigns.rules.retry import CallAgain, NeverAgain
-from campaigns.stores import leads, leases, suppressions
+from campaigns.stores import callbacks, leads, leases, suppressions
 
 if TYPE_CHECKING:
     from campaigns.stores.campaigns import CampaignRow
@@ -150,6 +150,10 @@ async def close_ended(
             lease.holder,
         )
         await leads.settle(connection, {attempt.lead_id: attempt.result for attempt in closed})
+        await callbacks.after_calls(
+            connection,
+            [(one.lead_id, one.attempt_id, one.dialing_at is not None) for one in closed],
+        )
         unwanted = [
             attempt.number
             for attempt in closed

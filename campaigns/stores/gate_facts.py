@@ -259,7 +259,10 @@ SELECT n.lead_id, n.id, n.position, n.number, n.region, n.zones, n.landline,
        EXISTS (SELECT FROM suppression s
                WHERE s.number = n.number AND s.seller IN ($2, '*')) AS suppressed,
        (SELECT c.anyone_from FROM callback c
-        WHERE c.lead_id = n.lead_id AND c.closed_at IS NULL AND c.agent_id IS NOT NULL)
+        WHERE c.lead_id = n.lead_id AND c.closed_at IS NULL AND c.agent_id IS NOT NULL
+          -- Shown to that very agent, it is kept for nobody else any more.
+          AND NOT EXISTS (SELECT FROM live_attempt a
+                          WHERE a.lead_id = n.lead_id AND a.agent_id = c.agent_id))
            AS kept_until,
        CASE WHEN $4 THEN ARRAY(SELECT r.registry FROM registry_number r WHERE r.number = n.number)
             ELSE '{}' END AS listed_in,

@@ -19,6 +19,7 @@ from campaigns.rules import gate
 from campaigns.rules.gate import Rule
 from campaigns.stores import campaigns, gate_facts, withdrawals
 from campaigns.stores.gate_facts import LeadHead
+from pacing import Mode
 
 if TYPE_CHECKING:
     from campaigns.stores.campaigns import CampaignRow
@@ -221,7 +222,11 @@ async def _judge(
         call["lead_id"], LeadState.OPEN, None, row["next_position"], row["attempts_before"]
     )
     trunks = await gate_facts.trunks_of(connection, campaign.id, now=now)
-    of_campaign = await gate_facts.of_campaign(connection, campaign, now=now, one_to_one=True)
+    of_campaign = replace(
+        await gate_facts.of_campaign(connection, campaign, now=now, one_to_one=True),
+        # Whatever the campaign's mode, an agent has seen this lead and is on the line.
+        mode=Mode.PREVIEW,
+    )
     pictures = await gate_facts.load(connection, campaign, [head], trunks, now=now)
     number = next(
         (one for one in pictures.numbers.get(head.id, ()) if one.id == call["lead_number_id"]), None

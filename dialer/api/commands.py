@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
+from campaigns.errors import UserError
 from campaigns.model import new_id
 from campaigns.rules.gate import RULE_TEXT
-from campaigns.stores import line_commands, previews, sessions
+from campaigns.stores import callbacks, line_commands, previews, sessions
+from campaigns.stores.callbacks import Promise
 from campaigns.stores.line_commands import CommandKind
 from campaigns.stores.sessions import Session
 from dialer.api import placement
@@ -29,7 +31,7 @@ from dialer.api.messages import (
 from dialer.notify import Channel
 
 if TYPE_CHECKING:
-    from campaigns.stores.database import Pool
+    from campaigns.stores.database import Connection, Pool
 
 Hints = list[tuple[Channel, object]]
 
@@ -113,7 +115,8 @@ async def _dispose(pool: Pool, agent_id: UUID, said: Dispose, at: datetime) -> H
     async with pool.acquire() as connection, connection.transaction():
         # Locks go attempt first, session second; the lead's id outlives the live row.
         call = await connection.fetchrow(
-            "SELECT lead_id FROM live_attempt WHERE id = $1 AND agent_id = $2 FOR UPDATE",
+            "SELECT lead_id, campaign_id FROM live_attempt"
+            " WHERE id = $1 AND agent_id = $2 FOR UPDATE",
             attempt_id,
             agent_id,
         )
@@ -126,6 +129,8 @@ async def _dispose(pool: Pool, agent_id: UUID, said: Dispose, at: datetime) -> H
                 "That call is closed already: the wrap-up limit had passed, so it has no "
                 "disposition.",
             )
+        if said.call_at is not None:
+            await _promise(connection, said, agent_id, attempt_id, call, at)
         if said.note and said.note.strip():
             await connection.execute(
                 "INSERT INTO lead_note (id, lead_id, attempt_id, agent_id, body, written_at)"
@@ -138,6 +143,30 @@ async def _dispose(pool: Pool, agent_id: UUID, said: Dispose, at: datetime) -> H
                 at,
             )
     return [*_told(session), (Channel.ENGINE, "")]
+
+
+async def _promise(
+    connection: Connection,
+    said: Dispose,
+    agent_id: UUID,
+    attempt_id: UUID,
+    call: Any,
+    at: datetime,
+) -> None:
+    if said.call_at is None:
+        return
+    promised = Promise(
+        lead_id=call["lead_id"],
+        campaign_id=call["campaign_id"],
+        due_at=said.call_at,
+        agent_id=agent_id if said.mine else None,
+        attempt_id=attempt_id,
+        note=(said.note or "").strip(),
+    )
+    try:
+        await callbacks.promise(connection, promised, now=at)
+    except UserError as error:
+        raise Refusal(Problem.NOT_NOW, str(error)) from None
 
 
 _DECIDED = "That lead is not yours to decide about any more: its time was up, or it went back."

@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from campaigns.model import Disposition
 
@@ -79,13 +79,16 @@ class Pause(_Said):
 class Dispose(_Said):
     """What came of the call; in wrap-up it also makes me ready.
 
-    `attempt_id` says which call, so that a key pressed late never lands on the next one.
+    `attempt_id` says which call, so that a key pressed late never lands on the next one. `call_at`
+    promises the person a call at that time, by me if `mine`, else by whoever is free.
     """
 
     type: Literal["dispose"]
     disposition: Disposition
     attempt_id: UUID | None = None
     note: str | None = Field(default=None, max_length=LONGEST_NOTE)
+    call_at: AwareDatetime | None = None
+    mine: bool = False
 
 
 class Dial(_Said):

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dialer.cli import agents, campaign, consent, dnc, law, leads, report, services, trunk
+from dialer.cli import (
+    agents,
+    callbacks,
+    campaign,
+    consent,
+    dnc,
+    law,
+    leads,
+    report,
+    services,
+    trunk,
+)
 from dialer.cli.session import Session, guarded
 
 if TYPE_CHECKING:
@@ -31,6 +42,7 @@ app.add_typer(campaign.app, name="campaign", rich_help_panel=CALLING)
 app.add_typer(leads.app, name="leads", rich_help_panel=CALLING)
 app.add_typer(agents.app, name="agents", rich_help_panel=CALLING)
 app.add_typer(dnc.app, name="dnc", rich_help_panel=CALLING)
+app.add_typer(callbacks.app, name="callbacks", rich_help_panel=CALLING)
 app.add_typer(consent.app, name="consent", rich_help_panel=CALLING)
 app.add_typer(law.app, name="law", rich_help_panel=CALLING)
 app.add_typer(trunk.app, name="trunk", rich_help_panel=CALLING)

@@ -21,6 +21,7 @@ import pacing
 from campaigns.errors import LeaseLost
 from campaigns.model import CampaignState, Outcome
 from campaigns.rules.retry import CallAgain
+from campaigns.stores import callbacks as promises
 from campaigns.stores import (
     campaigns,
     claims,
@@ -37,7 +38,7 @@ from campaigns.stores.claims import ClaimBatch
 from campaigns.stores.decisions import Quiet
 from campaigns.stores.snapshots import Known
 from dialer import metrics
-from dialer.engine import learning, placement, previews
+from dialer.engine import callbacks, learning, placement, previews
 from dialer.notify import Channel
 from dialer.supervision import DATABASE_AWAY, Backoff
 from pacing import Bound, Decision, Mode
@@ -255,6 +256,8 @@ class CampaignRun:
         batch = ClaimBatch([], {})
         if view.claimed:
             await previews.settle(connection, self.lease, view, self._desk.notifier, now=now)
+        if view.ready:
+            await self._offer_callbacks(connection, view, now=now)
         if view.campaign.mode is Mode.PREVIEW and view.ready and view.snapshot.callable_leads:
             batch = await self._offer(connection, view, decision, now=now)
         elif decision.originate > 0:
@@ -295,6 +298,19 @@ class CampaignRun:
             )
             self._desk.notifier.post(Channel.BOARDS)
         return batch
+
+    async def _offer_callbacks(self, connection: Connection, view: View, *, now: datetime) -> None:
+        """Show due personal callbacks to their agents, whatever mode the campaign is in."""
+        due = await promises.due_for_ready_agents(connection, self.lease.campaign_id, now=now)
+        if not due:
+            return
+        today = await self._desk.day_book.today(connection, self.lease.campaign_id, now=now)
+        async with connection.transaction():
+            await leases.hold(connection, self.lease)
+            shown = await callbacks.offer(connection, self.lease, view, due, today=today, now=now)
+        if shown:
+            self._desk.notifier.post(Channel.AGENTS)
+            self._desk.notifier.post(Channel.BOARDS)
 
     async def _offer(
         self, connection: Connection, view: View, decision: Decision, *, now: datetime
