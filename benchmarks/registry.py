@@ -34,6 +34,18 @@ BENCHMARKS = (
         "benchmarks.audio_path",
         "ways to hear screened calls, and what each does to the agents' audio",
     ),
+    Benchmark(
+        "import", "benchmarks.import_lists", "a million rows of a CSV beside COPY of the same bytes"
+    ),
+    Benchmark(
+        "import_fuzz", "benchmarks.import_fuzz", "10,000 damaged CSV files, every row accounted for"
+    ),
+    Benchmark(
+        "claim",
+        "benchmarks.claim",
+        "the next 50 callable leads among ten million",
+        limit_s=1800.0,
+    ),
 )
 
 

@@ -15,7 +15,12 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import PhoneMetadata, phonenumberutil, tzdata
 
-from campaigns.rules.dialable_numbers import NumberKind, classify
+from campaigns.rules.dialable_numbers import (
+    NumberKind,
+    classify,
+    in_new_us_area,
+    in_refused_range,
+)
 from campaigns.rules.zones import candidate_zones
 
 # Only what carries no meaning of its own: a leading +, digits, and signs that merely group them.
@@ -27,7 +32,7 @@ _MOST_DIGITS = 15
 _FEWEST_NATIONAL = 5
 
 # The library's order of types: the first that matches counts, fixed lines before mobiles.
-_REFUSED = (
+_OTHERS = (
     "premium_rate",
     "toll_free",
     "shared_cost",
@@ -37,7 +42,9 @@ _REFUSED = (
     "uan",
     "voicemail",
 )
-_FIXED = len(_REFUSED) + 1
+_FIXED = len(_OTHERS) + 1
+# Fixed, mobile, over the Internet, and universal numbers, of which a few are ordinary.
+_LINES = frozenset({_FIXED, _FIXED + 1, _OTHERS.index("voip") + 1, _OTHERS.index("uan") + 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +98,10 @@ def read_plain(cell: str, country: str | None) -> PlainNumber | None:
         kind = territory.types.fullmatch(national)
         if leading is None and kind is None:
             continue
-        if kind is None or kind.lastindex is None or kind.lastindex < _FIXED:
-            return None
-        return _ordinary(code, national, territory.region, is_fixed=kind.lastindex == _FIXED)
+        group = 0 if kind is None or kind.lastindex is None else kind.lastindex
+        return _ordinary(code, national, territory.region, group) if group in _LINES else None
+    if code == "1" and in_new_us_area(f"+1{national}"):
+        return _ordinary(code, national, "US", 0)
     return None
 
 
@@ -144,14 +152,15 @@ def _stripped(national: str, plan: _HomePlan) -> str:
     return rest
 
 
-def _ordinary(code: str, national: str, region: str, *, is_fixed: bool) -> PlainNumber | None:
+def _ordinary(code: str, national: str, region: str, group: int) -> PlainNumber | None:
+    """Return the number unless it is refused; *group* is its type, 0 where none is known."""
     e164 = f"+{code}{national}"
-    area = e164[2:5] if code == "1" else ""
-    has_place = is_fixed or int(code) in phonenumberutil._GEO_MOBILE_COUNTRIES  # noqa: SLF001 - no public name
-    place = _place(e164) if has_place else ""
-    key = (code, area, region, place)
+    if in_refused_range(e164):
+        return None
+    has_place = group == _FIXED or (group == _FIXED + 1 and int(code) in _MOBILES_WITH_PLACES)
+    key = (e164[:5], region, group, _place(e164) if has_place else "")
     known = _known.get(key)
-    if known is None or _SPECIAL.match(e164):
+    if known is None:
         number = phonenumbers.parse(e164, None)
         facts = classify(number, e164)
         if facts.kind is not NumberKind.ORDINARY or facts.region != region:
@@ -161,11 +170,9 @@ def _ordinary(code: str, national: str, region: str, *, is_fixed: bool) -> Plain
     return PlainNumber(e164, region, known)
 
 
-# Ranges that are refused whatever their type says (dialable_numbers): these few ask the library.
-_SPECIAL = re.compile(r"\+(?:8|979|61147|1600|1900|1[2-9][0-9]{2}976|1800|18|15|17)")
-
-# Zones hang on calling code, area code, region and the longest prefix the library has a zone for.
-_known: dict[tuple[str, str, str, str], tuple[str, ...]] = {}
+# Zones hang on calling and area code, region, type and the longest prefix the library has zones for.
+_known: dict[tuple[str, str, int, str], tuple[str, ...]] = {}
+_MOBILES_WITH_PLACES = phonenumberutil._GEO_MOBILE_COUNTRIES  # noqa: SLF001 - it has no public name
 
 
 def _place(e164: str) -> str:
@@ -195,7 +202,7 @@ def _territories(code: str) -> tuple[_Territory, ...]:
 
 def _types(metadata: PhoneMetadata) -> re.Pattern[str]:
     """Return one pattern with a group for each type, in the library's order, lengths included."""
-    parts = [_alternative(getattr(metadata, name)) for name in _REFUSED]
+    parts = [_alternative(getattr(metadata, name)) for name in _OTHERS]
     parts.append(_alternative(metadata.fixed_line))
     parts.append(_alternative(metadata.mobile))
     general = _alternative(metadata.general_desc)
