@@ -10,11 +10,13 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from campaigns.lead_numbers import DialableNumber, Reject, country_code, read_number
 from campaigns.stores import copy_format
+from campaigns.stores.copy_format import NULL
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,8 +30,20 @@ _LONGEST_NAME = 200
 
 LEAD_COLUMNS = (
     "id", "list_id", "subject_id", "priority", "name", "fields", "source_line", "import_id",
+    "address_state", "debt",
 )  # fmt: skip
-NUMBER_COLUMNS = ("id", "lead_id", "position", "number", "region", "zones")
+NUMBER_COLUMNS = ("id", "lead_id", "position", "number", "region", "zones", "landline")
+_LANDLINE_WORDS = frozenset(
+    {"landline", "fixed", "fixedline", "fixed_line", "festnetz", "fixe", "fijo", "home", "yes"}
+)
+_YES_WORDS = frozenset({"yes", "y", "true", "1", "x", "ja", "oui", "si", "sí", "given", "granted"})
+
+
+class Consent(NamedTuple):
+    """What a row says of the person's consent to be called; it holds for the row's numbers."""
+
+    given_at: datetime
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,10 @@ class JudgedRow:
     regions: tuple[str, ...] = ()
     zones: tuple[tuple[str, ...], ...] = ()
     person: str = ""
+    state: str = ""
+    debt: str = ""
+    is_landline: bool = False
+    consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +103,8 @@ class JudgedBlock:
 
     Row *i* of the leads has its first number in `first[i]` (its digits as an integer), its line in
     `lines[i]`, its region in `regions[i]`, and its rows for COPY in `subjects[i]`, `leads[i]` and
-    `numbers[i]`. `others` are further numbers with the place of their row.
+    `numbers[i]`. `others` are further numbers with the place of their row, `consents` what is said of
+    consent, with line and number.
     """
 
     number: int
@@ -99,6 +118,7 @@ class JudgedBlock:
     numbers: tuple[bytes, ...]
     others: tuple[tuple[int, str], ...]
     candidates: tuple[Candidate, ...]
+    consents: tuple[tuple[int, str, Consent], ...]
     refused: tuple[Refused, ...]
 
 
@@ -146,6 +166,12 @@ def judge_block(
         candidates=tuple(Candidate(row.line, row.name, row.priority, row.fields) for row in taken)
         if keeps_candidates
         else (),
+        consents=tuple(
+            (row.line, number, row.consent)
+            for row in taken
+            if row.consent is not None
+            for number in row.numbers
+        ),
         refused=tuple(refused),
     )
 
@@ -176,6 +202,8 @@ def _lead(row: JudgedRow, lead_id: bytes, list_field: bytes, subject: bytes, end
             copy_format.jsonb(row.fields),
             copy_format.integer(row.line),
             end,
+            copy_format.text(row.state) if row.state else NULL,
+            copy_format.text(row.debt) if row.debt else NULL,
         )
     )
 
@@ -195,6 +223,7 @@ def _numbers_of(row: JudgedRow, lead_id: bytes, first_id: bytes) -> bytes:
                     copy_format.text(number),
                     copy_format.text(row.regions[place]),
                     copy_format.texts_often(row.zones[place]),
+                    copy_format.boolean(value=row.is_landline and place == 0),
                 )
             )
             for place, number in enumerate(row.numbers)
@@ -240,6 +269,11 @@ def _judge_row(
     priority = _priority(_cell(cells, columns.priority))
     if priority is None:
         return JudgedRow(record.line, cells, Reject.PRIORITY)
+    consent: Consent | Reject | None = None
+    if columns.consent is not None:
+        consent = _consent(cells, columns)
+    if isinstance(consent, Reject):
+        return JudgedRow(record.line, cells, consent)
     numbers, reject = _numbers(cells, columns, country)
     if not numbers:
         return JudgedRow(record.line, cells, reject)
@@ -253,7 +287,29 @@ def _judge_row(
         regions=tuple([number.region for number in numbers]),
         zones=tuple([number.zones for number in numbers]),
         person=_cell(cells, columns.person),
+        state=_state(_cell(cells, columns.state)),
+        debt=_cell(cells, columns.debt)[:_LONGEST_NAME],
+        is_landline=_cell(cells, columns.line_type).casefold() in _LANDLINE_WORDS,
+        consent=consent,
     )
+
+
+def _state(text: str) -> str:
+    """Return a US state's two letters; other words say nothing the rules could use."""
+    return text.upper() if len(text) == 2 and text.isalpha() and text.isascii() else ""
+
+
+def _consent(cells: Sequence[str], columns: Columns) -> Consent | Reject | None:
+    """Return the consent a row states; a consent without its day proves nothing."""
+    if _cell(cells, columns.consent).casefold() not in _YES_WORDS:
+        return None
+    try:
+        given_at = datetime.fromisoformat(_cell(cells, columns.consent_date))
+    except ValueError:
+        return Reject.CONSENT
+    if given_at.tzinfo is None:
+        given_at = given_at.replace(tzinfo=UTC)
+    return Consent(given_at, _cell(cells, columns.consent_source)[:_LONGEST_NAME])
 
 
 def _cell(cells: Sequence[str], index: int | None) -> str:

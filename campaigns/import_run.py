@@ -191,6 +191,7 @@ class Run:
             duplicates_in_file=in_file,
             duplicates_elsewhere=len(taken_out) - in_file,
             refused=sorted(refused, key=lambda refusal: refusal[0]),
+            consents=judged.consents,
             changes=[(which, judged.candidates[place]) for which, place in changes]
             if updates
             else [],

@@ -42,6 +42,13 @@ _WORDS: dict[str, tuple[str, ...]] = {
         "paese", "nation",
     ),
     "zone": ("zone", "timezone", "tz", "zeitzone", "fuseauhoraire", "zonahoraria"),
+    "state": ("state", "statecode", "province", "usstate", "addressstate"),
+    "postcode": ("postcode", "postalcode", "zip", "zipcode", "plz", "postleitzahl", "codepostal"),
+    "line_type": ("linetype", "phonetype", "numbertype", "landline"),
+    "debt": ("debt", "debtid", "debtnumber", "accountindebt"),
+    "consent": ("consent", "optin", "consentgiven", "einwilligung", "consentement"),
+    "consent_date": ("consentdate", "optindate", "consentat", "consentgivenat"),
+    "consent_source": ("consentsource", "optinsource", "consenturl", "consentform"),
     "person": ("personid", "customerid", "customernumber", "kundennummer", "subjectid"),
     "priority": ("priority", "prio", "rank", "prioritaet", "prioritat", "priorite", "prioridad"),
 }  # fmt: skip
@@ -58,15 +65,20 @@ class Columns:
     last_name: int | None = None
     country: int | None = None
     zone: int | None = None
+    state: int | None = None
+    postcode: int | None = None
+    line_type: int | None = None
+    debt: int | None = None
+    consent: int | None = None
+    consent_date: int | None = None
+    consent_source: int | None = None
     person: int | None = None
     priority: int | None = None
 
     def used(self) -> frozenset[int]:
         """Return every index that has a meaning."""
-        single = (self.name, self.first_name, self.last_name, self.country, self.zone, self.person)
-        return frozenset(
-            index for index in (*self.phones, *single, self.priority) if index is not None
-        )
+        single = (getattr(self, role) for role in ROLES[1:])
+        return frozenset(index for index in (*self.phones, *single) if index is not None)
 
     def meaning(self, index: int) -> str:
         """Return what the column means: a role, `phone2` for the second number, or `kept`."""

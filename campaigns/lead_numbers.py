@@ -34,6 +34,7 @@ class Reject(StrEnum):
     SATELLITE = "a satellite or global-service number"
     SPECIAL = "a special-service number"
     PRIORITY = "its priority is not a whole number from 0 to 99"
+    CONSENT = "its consent has no date written as 2026-11-21"
     CELLS = "more cells than the header has columns"
     QUOTES = "its quotes are broken"
     DUPLICATE_IN_FILE = "duplicate of an earlier line"

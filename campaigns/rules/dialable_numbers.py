@@ -181,11 +181,6 @@ def _by_range(e164: str) -> NumberKind | None:
     return None if found is None else NumberKind[found.lastgroup or ""]
 
 
-def in_new_us_area(e164: str) -> bool:
-    """Say whether *e164* lies in a US area code that the library does not know yet."""
-    return _NEW_US.fullmatch(e164) is not None
-
-
 def in_refused_range(e164: str) -> bool:
     """Say whether *e164* lies in a range that is refused whatever the library says of it."""
     return _by_range(e164) is not None

@@ -55,6 +55,11 @@ def integer(value: int) -> bytes:
     return _INTEGER.pack(4, value)
 
 
+def boolean(*, value: bool) -> bytes:
+    """Return a boolean field."""
+    return b"\x00\x00\x00\x01\x01" if value else b"\x00\x00\x00\x01\x00"
+
+
 def text(value: str) -> bytes:
     """Return a text or enum field."""
     raw = value.encode()

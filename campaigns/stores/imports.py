@@ -21,7 +21,7 @@ from campaigns.stores.database import rows_changed
 if TYPE_CHECKING:
     from asyncpg import Record
 
-    from campaigns.import_rows import Candidate
+    from campaigns.import_rows import Candidate, Consent
     from campaigns.stores.database import Connection
 
 # A million rows take minutes on a slow disk; the pool's usual limit is for ordinary statements.
@@ -85,6 +85,7 @@ class StoredBlock:
     duplicates_in_file: int
     duplicates_elsewhere: int
     refused: Sequence[tuple[int, str, Sequence[str]]]
+    consents: Sequence[tuple[int, str, Consent]]
     changes: Sequence[tuple[UUID | int, Candidate]]
 
 
@@ -279,6 +280,16 @@ async def store(connection: Connection, import_id: UUID, block: StoredBlock) -> 
                 columns=("import_id", "line", "reason", "cells"),
                 timeout=LONG_S,
             )
+        if block.consents:
+            await connection.copy_records_to_table(
+                "import_consent",
+                records=[
+                    (import_id, line, number, consent.given_at, consent.source)
+                    for line, number, consent in block.consents
+                ],
+                columns=("import_id", "line", "number", "given_at", "source"),
+                timeout=LONG_S,
+            )
         if block.changes:
             await _store_changes(connection, import_id, block)
 
@@ -404,6 +415,20 @@ async def finish(
     them are on the do-not-call list, which makes them done, and how many leads were updated.
     """
     updated = await _apply_changes(connection, of)
+    # Evidence cannot be taken back, so it is written only when the import is.
+    await connection.execute(
+        """
+        INSERT INTO consent_event (id, number, seller, kind, happened_at, source, recorded_by)
+        SELECT gen_random_uuid(), number, $2, 'given', given_at,
+               coalesce(nullif(source, ''), 'file ' || $3), 'import ' || import_id
+        FROM import_consent WHERE import_id = $1
+        """,
+        of.id,
+        seller,
+        of.file,
+        timeout=LONG_S,
+    )
+    await connection.execute("DELETE FROM import_consent WHERE import_id = $1", of.id)
     listed = rows_changed(
         await connection.execute(
             """

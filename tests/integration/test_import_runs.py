@@ -225,6 +225,32 @@ async def test_person_column_makes_one_subject(pool: Pool, list_id: Any, tmp_pat
     ]
 
 
+async def test_columns_the_law_asks_for_reach_its_tables(
+    pool: Pool, list_id: Any, tmp_path: Path
+) -> None:
+    """
+    State, debt and line type stand where the gate looks; a consent is evidence, or the row refused.
+    """
+    path = tmp_path / "leads.csv"
+    path.write_text(
+        "phone,state,zip,debt,line type,consent,consent date,consent source\n"
+        "212-555-0100,ny,10001,D-7,Landline,yes,2026-10-02,form 3\n"
+        "212-555-0101,,,,mobile,no,,\n"
+        "212-555-0102,,,,,yes,02/10/2026,form 3\n"
+    )
+
+    report = await run(pool, path)
+
+    found = await pool.fetch(
+        "SELECT l.address_state, l.debt, n.landline, l.fields ->> 'zip' AS zip FROM lead l"
+        " JOIN lead_number n ON n.lead_id = l.id ORDER BY n.number"
+    )
+    proof = await pool.fetch("SELECT number, seller, kind, source FROM consent_event")
+    assert [("NY", "D-7", True, "10001"), (None, None, False, None)] == [tuple(r) for r in found]
+    assert [("+12125550100", "Acme", "given", "form 3")] == [tuple(row) for row in proof]
+    assert {"its consent has no date written as 2026-11-21": 1} == report.reasons
+
+
 async def test_lead_needs_list_and_subject(pool: Pool, list_id: Any) -> None:
     """
     The statement triggers keep what the foreign keys promised, and a list takes its leads along.

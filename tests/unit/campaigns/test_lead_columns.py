@@ -23,7 +23,7 @@ def meanings(folder: Path, text: str, mapping: dict[str, str] | None = None) -> 
     ("text", "expected"),
     [
         ("Name,Phone\na,212-555-0100\n", ["name", "phone"]),
-        ("Kunde;Telefon;PLZ\na;030 23125123;10115\n", ["name", "phone", "kept"]),
+        ("Kunde;Telefon;PLZ\na;030 23125123;10115\n", ["name", "phone", "postcode"]),
         (
             "First Name,Last Name,Mobile Phone,Home Phone,Time Zone\na,b,2125550100,2125550101,\n",
             ["first_name", "last_name", "phone", "phone2", "zone"],
