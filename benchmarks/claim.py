@@ -200,8 +200,6 @@ async def claim(connection: Connection, floor: Floor) -> list[UUID]:
         count=COUNT,
         slots=floor.slots(COUNT),
     )
-    # Two leads with one number in the same batch leave one of them waiting.
-    assert len(batch.claimed) > COUNT // 2, f"{len(batch.claimed)} claimed: {batch.denied}"  # noqa: S101 - benchmarks' errors
     return [claimed.lead_id for claimed in batch.claimed]
 
 
@@ -213,6 +211,7 @@ async def claimed_twice(pool: Pool, floor: Floor) -> int:
             return await claim(connection, floor)
 
     batches = await asyncio.gather(*(one() for _ in range(CLAIMERS)))
+    assert any(batches), "nobody got a lead"  # noqa: S101 - benchmarks' errors
     got = [lead for batch in batches for lead in batch]
     return len(got) - len(set(got))
 

@@ -103,8 +103,8 @@ class JudgedBlock:
 
     Row *i* of the leads has its first number in `first[i]` (its digits as an integer), its line in
     `lines[i]`, its region in `regions[i]`, and its rows for COPY in `subjects[i]`, `leads[i]` and
-    `numbers[i]`. `others` are further numbers with the place of their row, `consents` what is said of
-    consent, with line and number.
+    `numbers[i]`. `others` are further numbers with the place of their row; `consents` are line,
+    number and consent.
     """
 
     number: int

@@ -143,11 +143,26 @@ _MOBILES_WITH_PLACES = phonenumberutil._GEO_MOBILE_COUNTRIES  # noqa: SLF001 - i
 def _place(e164: str) -> str:
     """Return the longest prefix of the number that the library's table of zones has."""
     table = tzdata.TIMEZONE_DATA
-    for length in range(tzdata.TIMEZONE_LONGEST_PREFIX, 0, -1):
+    for length in _place_lengths().get(e164[1:4], _SHORT_PLACES):
         prefix = e164[1 : 1 + length]
         if prefix in table:
             return prefix
     return ""
+
+
+_SHORT_PLACES = (2, 1)
+
+
+@lru_cache(maxsize=1)
+def _place_lengths() -> dict[str, tuple[int, ...]]:
+    """Return how long the table's prefixes are, longest first, by their first three digits."""
+    found: dict[str, set[int]] = {}
+    for prefix in tzdata.TIMEZONE_DATA:
+        if len(prefix) > 2:
+            found.setdefault(prefix[:3], set()).add(len(prefix))
+    return {
+        start: (*sorted(lengths, reverse=True), *_SHORT_PLACES) for start, lengths in found.items()
+    }
 
 
 _NEVER = "(?!)"
