@@ -177,7 +177,10 @@ def configure(
     begin: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # People read local time to the second, programs RFC 3339 in UTC.
+        structlog.processors.TimeStamper(
+            fmt="%Y-%m-%d %H:%M:%S" if pretty else "iso", utc=not pretty
+        ),
     ]
     finish: list[structlog.typing.Processor] = [
         structlog.processors.StackInfoRenderer(),

@@ -281,8 +281,9 @@ async def serve(config: Config, *, console: Console | None = None) -> None:
         own = config.model_copy(update={"database_url": use.dsn})
         await _serve(own, out, embedded_folder=use.folder)
     finally:
-        if await asyncio.to_thread(use.leave) is embedded.Left.IN_USE:
-            out.print(f"Postgres in {use.folder} runs on: others use it, the last stops it.")
+        left = await asyncio.to_thread(use.leave)
+    if left is embedded.Left.IN_USE:
+        out.print(f"Postgres in {use.folder} runs on: others use it, the last stops it.")
     out.print("Stopped.")
 
 

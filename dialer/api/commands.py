@@ -115,11 +115,15 @@ async def _dispose(pool: Pool, agent_id: UUID, said: Dispose, at: datetime) -> H
     async with pool.acquire() as connection, connection.transaction():
         # Locks go attempt first, session second; the lead's id outlives the live row.
         call = await connection.fetchrow(
-            "SELECT lead_id, campaign_id FROM live_attempt"
-            " WHERE id = $1 AND agent_id = $2 FOR UPDATE",
+            "SELECT lead_id, campaign_id,"
+            "       preview_until IS NOT NULL AND joined_at IS NULL AS is_unheard"
+            " FROM live_attempt WHERE id = $1 AND agent_id = $2 FOR UPDATE",
             attempt_id,
             agent_id,
         )
+        if call is not None and call["is_unheard"]:
+            # A result given to a phone that only rings would end the lead unheard.
+            raise Refusal(Problem.NOT_NOW, "Nobody is on the line yet: there is no result to give.")
         kept = call is not None and await sessions.dispose(
             connection, attempt_id, said.disposition, at=at
         )

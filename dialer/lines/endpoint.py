@@ -205,6 +205,8 @@ class Endpoint:
             self._polling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._polling
+        self.retired.release()
+        gc.collect()
         self.pj.libDestroy()
 
 

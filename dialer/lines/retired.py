@@ -47,6 +47,14 @@ class Retired:
                 self._calls.append((now + self._keep_s, call))
             del call
 
+    def release(self) -> None:
+        """Let go of all of them, before PJSIP is shut down and when no call is up any more.
+
+        A destructor that runs later speaks of a slot there no longer is: a build with assertions,
+        such as the wheel on PyPI, aborts the process for it.
+        """
+        self._calls.clear()
+
 
 def _has_no_heir(call: pj.Call) -> bool:
     """Say whether no other call has the slot of an ended one."""

@@ -161,8 +161,11 @@ class TerminalDesk:
         lines = Text(
             " r ready   p pause   h hang up   n note   l call my phone   q log out\n", "dim"
         )
+        call = self.client.call
         if self.client.preview_left_s is not None:
             return lines.append(" d dial   s skip", "bold cyan")
+        if call is not None and call.is_preview and not (call.is_joined or call.ended):
+            return lines.append(" h give up: the phone rings its legal minimum first", "dim")
         for number, said in enumerate(DISPOSITIONS, 1):
             lines.append(f" {number} {said.value.replace('_', ' ')}  ", "dim")
         return lines

@@ -225,6 +225,10 @@ async def test_keys_of_a_preview(world: World, server: Server) -> None:
         await seat.sees(lambda client: client.call and client.preview_left_s is None)
 
         assert "Calling: Spring" in seat.text
+        await seat.desk.client.dispose(Disposition.SALE)
+        await seat.sees(lambda client: client.problem)
+
+        assert "Nobody is on the line yet" in seat.text
 
     assert ["returned"] == await world.kinds(skipped)
     assert (await world.call(dialed))["ordered_at"] is not None
