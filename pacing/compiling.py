@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from hashlib import sha256
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -49,26 +52,38 @@ def compiled(function: Function) -> Function:
     """Return *function* compiled by numba, all it calls included; itself without numba.
 
     It is compiled when first called (some ten seconds for the whole decision) and then kept in
-    `__pycache__`. Numba notices a change in the file of a function, but not in the files of
-    those it calls: remove the cache after changing the kernel.
+    `__pycache__`, under the digest of the package: numba alone would notice a change in the file
+    of a function, but not in the files of those it calls.
     """
     if not is_possible():
         return function
-    result: Function = _dispatchers()[function]
+    _complete()
+    result: Function = _dispatchers(len(_KERNEL))[function]
     return result
 
 
-@lru_cache(maxsize=1)
-def _dispatchers() -> dict[Callable[..., Any], Any]:
-    """Return for each kernel function its compiled twin, which calls compiled twins only."""
-    from numba import njit  # noqa: PLC0415 - loading it takes a second
+def _complete() -> None:
+    """Import what completes the kernel; these modules import this one, hence by name."""
+    for module in ("pacing.loops", "pacing.observations"):
+        import_module(module)
 
-    from pacing import loops, observations  # noqa: F401, PLC0415 - they complete the kernel
+
+@lru_cache(maxsize=1)
+def _dispatchers(_count: int) -> dict[Callable[..., Any], Any]:
+    """Return for each kernel function its compiled twin, which calls compiled twins only."""
+    import numba  # noqa: PLC0415 - loading it takes a second
 
     twins = [_twin(LOOP_FORMS.get(function, function)) for function in _KERNEL]
-    fast: dict[Callable[..., Any], Any] = {
-        function: njit(twin, cache=True) for function, twin in zip(_KERNEL, twins, strict=True)
-    }
+    place = _place()
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, place
+    try:
+        fast: dict[Callable[..., Any], Any] = {
+            function: numba.njit(twin, cache=bool(place))
+            for function, twin in zip(_KERNEL, twins, strict=True)
+        }
+    finally:
+        config.CACHE_DIR = before
     for twin in twins:
         names = twin.__globals__
         for name, value in names.items():
@@ -82,3 +97,17 @@ def _twin(function: FunctionType) -> FunctionType:
     twin = FunctionType(function.__code__, dict(function.__globals__), function.__name__)
     twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
     return twin
+
+
+def _place() -> str:
+    """Return the folder for compiled code, empty if nothing can be kept."""
+    package = Path(__file__).parent
+    digest = sha256()
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.read_bytes())
+    place = package / "__pycache__" / f"compiled-{digest.hexdigest()[:16]}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""
+    return str(place)

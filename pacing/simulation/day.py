@@ -1,54 +1,80 @@
-"""One simulated day, driven event by event by the very `decide` that production calls."""
+"""One simulated day under one pacer, and what it came to."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import IntEnum
-from heapq import heappop, heappush
+from typing import Any, TypeVar
 
-from numpy.random import Generator
+import numpy as np
 
-from pacing.estimators import Learner, RingEnd
-from pacing.pacer import decide
-from pacing.simulation.scenario import Scenario
-from pacing.types import (
-    AgentStage,
-    AgentView,
-    Bound,
-    Decision,
-    PendingCall,
-    Policy,
-    Snapshot,
-    TrunkRoom,
-    WaitingCall,
-    WindowCount,
-)
+from pacing.answer_rate import DEFAULT_ANSWER_RATE
+from pacing.compiling import compiled, is_possible
+from pacing.durations import Floats, Tallies
+from pacing.guard import Windows
+from pacing.net_demand import waves
+from pacing.observations import State, fresh_state
+from pacing.reading import priors_for
+from pacing.simulation import driving
+from pacing.simulation import floor as books
+from pacing.simulation.baselines import begin_day, fresh_memory
+from pacing.simulation.driving import Pacer
+from pacing.simulation.floor import Floor, Integers
+from pacing.simulation.luck import new_floor
+from pacing.simulation.pacers import PacerSpec
+from pacing.simulation.scenario import PPM, Scenario
+from pacing.types import Bound, GuardMode, Mode
 
-Pacer = Callable[[Snapshot], Decision]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNLIMITED = 1_000_000
+_MINUTES_PER_SLOT = 5
+_MODES = tuple(Mode)
+_BOUNDS = tuple(Bound)
 
 
 @dataclass(frozen=True, slots=True)
-class DayResult:
-    """What a day came to; times in seconds, `occupancy` and `abandonment` as shares."""
+class Slot:
+    """Five minutes of a day; busy and staffed are agent-seconds."""
 
+    start_s: float
     dialed: int
     answered: int
     abandoned: int
     busy_s: float
-    logged_in_s: float
+    staffed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What one day came to: times in seconds, sums after the warm-up only.
+
+    `misjudged` counts people whom the screening took for machines, `worst_hour` and `first_hour`
+    are (abandoned, answered) of the worst 60 minutes in a row and of the first. `windows` is
+    (abandoned, answered) of each window when the day was over. `finished_s` is when the last call
+    of the list was over. `bounds` says how often which limit decided, for production's pacer.
+    """
+
+    dialed: int
+    answered: int
+    abandoned: int
+    connected: int
+    misjudged: int
+    busy_s: float
+    staffed_s: float
     most_in_flight: int
-    bounds: dict[Bound, int]
-    window: tuple[int, int]
-    """(abandoned, answered) of the first window at the end of the day."""
-    worst: tuple[int, int]
-    """The same when its share was highest, from 200 answered on."""
+    worst_hour: tuple[int, int]
+    first_hour: tuple[int, int]
+    windows: tuple[tuple[int, int], ...]
+    over_limit: bool
+    finished_s: float | None
+    timeline: tuple[Slot, ...]
+    bounds: dict[Bound, int] = field(default_factory=dict)
 
     @property
     def occupancy(self) -> float:
-        """Return talk and wrap-up time per logged-in time."""
-        return self.busy_s / self.logged_in_s
+        """Return talk and wrap-up time per staffed time, breaks not included."""
+        return self.busy_s / self.staffed_s if self.staffed_s > 0 else 0.0
 
     @property
     def abandonment(self) -> float:
@@ -56,215 +82,202 @@ class DayResult:
         return self.abandoned / max(1, self.answered)
 
 
-class _What(IntEnum):
-    """Kinds of event; at the same instant the lower one happens first."""
-
-    AGENT_FREE = 0
-    WRAP_UP = 1
-    RING_END = 2
-    GIVE_UP = 3
-    TICK = 4
-
-
 @dataclass(slots=True)
-class _Agent:
-    stage: AgentStage = AgentStage.READY
-    since_s: float = 0.0
+class Carried:
+    """What outlives a day: (answered, abandoned) of the windows, learning, another's level."""
+
+    windows: Integers
+    held: list[bool]
+    state: State
+    priors: Tallies
+    memory: Floats
 
 
-@dataclass(slots=True)
-class _Call:
-    dialed_s: float
-    live: bool
-    theta: float
-    answered_s: float = 0.0
-    waiting: bool = False
+def play_days(
+    scenario: Scenario, spec: PacerSpec, *, seed: int, replication: int, days: int
+) -> list[list[Day]]:
+    """Return the consecutive days of one replication, one list per campaign."""
+    states = [fresh(scenario, spec) for _ in range(scenario.campaigns)]
+    played: list[list[Day]] = [[] for _ in states]
+    for day in range(days):
+        floors = [
+            new_floor(scenario, (seed, replication, day, campaign))
+            for campaign in range(scenario.campaigns)
+        ]
+        for state in states:
+            _begin(scenario, state)
+        bounds = _play(scenario, spec, floors, states)
+        for at, floor in enumerate(floors):
+            states[at].windows += floor.counts[[books.ANSWERED, books.ABANDONED]]
+            played[at].append(_result(scenario, floor, states[at], bounds[at]))
+    return played
 
 
-@dataclass(slots=True)
-class _World:
-    """The state of the day; methods are its events."""
-
-    scenario: Scenario
-    policy: Policy
-    rng: Generator
-    pacer: Pacer
-    learner: Learner
-    warm_up_s: float
-    now: float = 0.0
-    events: list[tuple[float, int, int, int]] = field(default_factory=list)
-    agents: list[_Agent] = field(default_factory=list)
-    idle: deque[int] = field(default_factory=deque)
-    pending: dict[int, _Call] = field(default_factory=dict)
-    queue: deque[tuple[int, _Call]] = field(default_factory=deque)
-    held: frozenset[str] = frozenset()
-    serial: int = 0
-    answered: int = 0
-    abandoned: int = 0
-    counted: tuple[int, int, int] = (0, 0, 0)
-    dialed: int = 0
-    busy_s: float = 0.0
-    most_in_flight: int = 0
-    bounds: dict[Bound, int] = field(default_factory=dict)
-    worst: tuple[int, int] = (0, 1)
-
-    def push(self, at_s: float, what: _What, subject: int) -> None:
-        self.serial += 1
-        heappush(self.events, (at_s, what, self.serial, subject))
-
-    def snapshot(self) -> Snapshot:
-        now, plans = self.now, self.scenario.windows
-        return Snapshot(
-            at_s=now,
-            agents=tuple(AgentView(agent.stage, now - agent.since_s) for agent in self.agents),
-            pending=tuple(PendingCall(now - call.dialed_s) for call in self.pending.values()),
-            waiting=tuple(WaitingCall(now - call.answered_s) for _, call in self.queue),
-            trunks=(TrunkRoom("lab", 100_000, 100_000),),
-            windows=tuple(
-                WindowCount(
-                    plan.name,
-                    plan.answered + self.answered,
-                    plan.abandoned + self.abandoned,
-                    plan.limit_ppm,
-                    plan.target_ppm,
-                    None if plan.length_s is None else plan.length_s - now,
-                    plan.name in self.held,
-                )
-                for plan in plans
-            ),
-            callable_leads=1_000_000,
-            history=self.learner.history(),
-            policy=self.policy,
-            remaining_shift_s=self.scenario.day_s - now,
-        )
-
-    def tick(self) -> None:
-        decision = self.pacer(self.snapshot())
-        self.bounds[decision.bound] = self.bounds.get(decision.bound, 0) + 1
-        self.held = frozenset(str(decision.evidence.get("held", "")).split(", "))
-        theta = decision.evidence.get("theta_at_dial")
-        theta = theta if isinstance(theta, float) else 0.0
-        rate = self.scenario.answer_rate(self.now)
-        for _ in range(decision.originate):
-            live = bool(self.rng.random() < rate)
-            ring = (self.scenario.ring_live if live else self.scenario.ring_other)(self.rng)
-            self.dialed += 1
-            self.pending[self.dialed] = _Call(self.now, live, theta)
-            self.push(self.now + ring, _What.RING_END, self.dialed)
-        if decision.originate:
-            self.learner.observe_dialed(decision.originate, theta)
-        self.most_in_flight = max(self.most_in_flight, len(self.pending))
-
-    def ring_end(self, number: int) -> None:
-        call = self.pending.pop(number)
-        rang_s, in_flight = self.now - call.dialed_s, len(self.pending)
-        if not call.live:
-            self.learner.observe_end(RingEnd.NOT_LIVE, rang_s, in_flight=in_flight)
-            return
-        self.learner.observe_end(RingEnd.LIVE, rang_s, in_flight=in_flight)
-        call.answered_s = self.now
-        if self.idle:
-            self.connect(self.idle.popleft(), call)
-        else:
-            call.waiting = True
-            self.queue.append((number, call))
-            self.push(self.now + self.scenario.patience_s, _What.GIVE_UP, number)
-
-    def give_up(self, number: int) -> None:
-        # People wait in order of their answer, so only the first can be the one giving up.
-        if self.queue and self.queue[0][0] == number:
-            _, call = self.queue.popleft()
-            self.settle(call, abandoned=True)
-
-    def settle(self, call: _Call, *, abandoned: bool) -> None:
-        self.answered += 1
-        self.abandoned += abandoned
-        self.learner.observe_answered(abandoned=abandoned, theta_at_dial=call.theta)
-        share = self.first_window()
-        if share[1] >= 200 and share[0] * self.worst[1] > self.worst[0] * share[1]:
-            self.worst = share
-
-    def first_window(self) -> tuple[int, int]:
-        plan = self.scenario.windows[0]
-        return plan.abandoned + self.abandoned, plan.answered + self.answered
-
-    def connect(self, index: int, call: _Call) -> None:
-        self.settle(call, abandoned=False)
-        agent = self.agents[index]
-        agent.stage, agent.since_s = AgentStage.TALKING, self.now
-        self.push(self.now + self.scenario.talk(self.rng), _What.WRAP_UP, index)
-
-    def wrap_up(self, index: int) -> None:
-        agent = self.agents[index]
-        self.learner.observe_talk(self.now - agent.since_s)
-        self.count_busy(agent)
-        agent.stage, agent.since_s = AgentStage.WRAP_UP, self.now
-        self.push(self.now + self.scenario.wrap_up(self.rng), _What.AGENT_FREE, index)
-
-    def agent_free(self, index: int) -> None:
-        agent = self.agents[index]
-        self.learner.observe_wrap_up(self.now - agent.since_s)
-        self.count_busy(agent)
-        agent.stage, agent.since_s = AgentStage.READY, self.now
-        if self.queue:
-            self.connect(index, self.queue.popleft()[1])
-        else:
-            self.idle.append(index)
-
-    def count_busy(self, agent: _Agent) -> None:
-        self.busy_s += max(0.0, self.now - max(agent.since_s, self.warm_up_s))
-
-    def start_counting(self) -> None:
-        self.counted = (self.dialed, self.answered, self.abandoned)
-
-
-def simulate_day(
-    scenario: Scenario,
-    policy: Policy,
-    rng: Generator,
-    *,
-    pacer: Pacer = decide,
-    tick_s: float = 0.5,
-    warm_up_s: float = 0.0,
-    learner: Learner | None = None,
-) -> DayResult:
-    """Return what one day of *scenario* comes to; the first *warm_up_s* are not counted."""
-    world = _World(scenario, policy, rng, pacer, learner or Learner(), warm_up_s)
-    world.agents = [_Agent() for _ in range(scenario.agents)]
-    world.idle.extend(range(scenario.agents))
-    happen = {
-        _What.AGENT_FREE: world.agent_free,
-        _What.WRAP_UP: world.wrap_up,
-        _What.RING_END: world.ring_end,
-        _What.GIVE_UP: world.give_up,
-    }
-    ticks = 0
-    counting = False
-    world.push(0.0, _What.TICK, 0)
-    while world.events and world.events[0][0] < scenario.day_s:
-        world.now, what, _, subject = heappop(world.events)
-        if what == _What.TICK:
-            if not counting and world.now >= warm_up_s:
-                counting = True
-                world.start_counting()
-            world.tick()
-            ticks += 1
-            world.push(ticks * tick_s, _What.TICK, 0)
-        else:
-            happen[_What(what)](subject)
-    world.now = scenario.day_s
-    for agent in world.agents:
-        if agent.stage is not AgentStage.READY:
-            world.count_busy(agent)
-    dialed, answered, abandoned = world.counted
-    return DayResult(
-        dialed=world.dialed - dialed,
-        answered=world.answered - answered,
-        abandoned=world.abandoned - abandoned,
-        busy_s=world.busy_s,
-        logged_in_s=scenario.agents * (scenario.day_s - warm_up_s),
-        most_in_flight=world.most_in_flight,
-        bounds=world.bounds,
-        window=world.first_window(),
-        worst=world.worst,
+def fresh(scenario: Scenario, spec: PacerSpec) -> Carried:
+    """Return what stands at the beginning of a replication's first day."""
+    state = fresh_state()
+    return Carried(
+        windows=np.array([(w.answered, w.abandoned) for w in scenario.windows], dtype=np.int64),
+        held=[False] * len(scenario.windows),
+        state=state,
+        priors=priors_for(state.tallies, scenario.ring_timeout_s),
+        memory=fresh_memory(spec.options(scenario)),
     )
+
+
+def new_trunk(scenario: Scenario) -> Floats:
+    """Return the trunk at the start of a day, full of tokens."""
+    rate = float(scenario.calls_per_s or _UNLIMITED)
+    return np.array([scenario.channels or _UNLIMITED, rate, max(1.0, rate), 0.0, 0.0])
+
+
+def new_pacer(scenario: Scenario, spec: PacerSpec, carried: Carried) -> Pacer:
+    """Return production's pacer at the start of a day."""
+    plans = scenario.windows
+    limits = np.array([(w.limit_ppm, w.target_ppm) for w in plans], dtype=np.int64)
+    lengths_s = np.array([np.inf if w.length_s is None else w.length_s for w in plans])
+    policy = spec.policy(scenario)
+    return Pacer(
+        state=carried.state,
+        priors=carried.priors,
+        prior_rate=DEFAULT_ANSWER_RATE,
+        windows=Windows(
+            np.concatenate((carried.windows, limits), axis=1), lengths_s, np.array(carried.held)
+        ),
+        lengths_s=lengths_s,
+        bounds=np.zeros(len(_BOUNDS), np.int64),
+        mode=_MODES.index(policy.mode),
+        ratio=float(policy.ratio),
+        max_lines=float(policy.max_lines_per_agent),
+        is_absolute=policy.guard is GuardMode.ABSOLUTE,
+        connect_limit_s=float(policy.connect_limit_s),
+        waves=waves(),
+    )
+
+
+def function(plain: F, *, fast: bool | None = None) -> F:
+    """Return a function of the simulator as numba's, or as it stands; by default what is there.
+
+    Functions are compiled one by one when first needed: it takes numba a minute for the pacer,
+    and some seconds for the rest.
+    """
+    return compiled(plain) if (is_possible() if fast is None else fast) else plain
+
+
+def _begin(scenario: Scenario, carried: Carried) -> None:
+    begin_day(carried.memory)
+    for at, window in enumerate(scenario.windows):
+        if not window.carried:
+            carried.windows[at] = window.answered, window.abandoned
+            carried.held[at] = False
+
+
+def _play(
+    scenario: Scenario, spec: PacerSpec, floors: list[Floor], states: list[Carried]
+) -> list[dict[Bound, int]]:
+    trunk = new_trunk(scenario)
+    tick_s, lines = scenario.tick_s, scenario.max_lines_per_agent
+    if spec.mode is None:
+        options = spec.options(scenario)
+        if len(floors) == 1:
+            play = function(driving.play_baseline)
+            play(floors[0], trunk, options, states[0].memory, lines, tick_s)
+        else:
+            rule_tick = function(driving.baseline_tick)
+            _take_turns(
+                scenario,
+                floors,
+                trunk,
+                lambda at: rule_tick(floors[at], trunk, options, states[at].memory, lines),
+            )
+        return [{} for _ in floors]
+    pacers = [new_pacer(scenario, spec, state) for state in states]
+    counts_only = spec.mode in (Mode.PREVIEW, Mode.PROGRESSIVE)
+    if counts_only and len(floors) == 1:
+        function(driving.play_one_to_one)(floors[0], trunk, pacers[0], tick_s)
+    elif counts_only:
+        one_tick = function(driving.one_to_one_tick)
+        _take_turns(scenario, floors, trunk, lambda at: one_tick(floors[at], trunk, pacers[at]))
+    else:
+        tick = function(driving.pacer_tick)
+        _take_turns(scenario, floors, trunk, lambda at: tick(floors[at], trunk, pacers[at]))
+    for state, pacer in zip(states, pacers, strict=True):
+        state.held = pacer.windows.held.tolist()
+    return [
+        {_BOUNDS[at]: times for at, times in enumerate(pacer.bounds.tolist()) if times}
+        for pacer in pacers
+    ]
+
+
+def _take_turns(
+    scenario: Scenario, floors: list[Floor], trunk: Floats, tick_of: Callable[[int], object]
+) -> None:
+    """Play campaigns that share a trunk; they take turns at being asked first."""
+    advance, settle_books = function(books.advance), books.settle_books
+    tick = 0
+    while tick * scenario.tick_s < scenario.day_s:
+        for turn in range(len(floors)):
+            at = (tick + turn) % len(floors)
+            advance(floors[at], tick * scenario.tick_s)
+            if len(floors) > 1:
+                trunk[driving.OTHERS] = sum(
+                    books.lines_in_use(floor) for floor in floors if floor is not floors[at]
+                )
+            tick_of(at)
+        tick += 1
+    for floor in floors:
+        advance(floor, scenario.day_s)
+        settle_books(floor)
+
+
+def _result(scenario: Scenario, floor: Floor, carried: Carried, bounds: dict[Bound, int]) -> Day:
+    counted = floor.minutes[int(scenario.warm_up_s // books.MINUTE_S) :].sum(axis=0).tolist()
+    dialed, answered, abandoned = (int(count) for count in counted[: books.BOOK_BUSY])
+    finished_s = float(floor.reals[books.FINISHED_S])
+    windows = [(lost, total) for total, lost in carried.windows.tolist()]
+    return Day(
+        dialed=dialed,
+        answered=answered,
+        abandoned=abandoned,
+        connected=answered - abandoned,
+        misjudged=int(floor.counts[books.MISJUDGED]),
+        busy_s=counted[books.BOOK_BUSY],
+        staffed_s=counted[books.BOOK_STAFFED],
+        most_in_flight=int(floor.counts[books.MOST_IN_FLIGHT]),
+        worst_hour=_worst_hour(floor),
+        first_hour=_hour(floor, 0),
+        windows=tuple(windows),
+        over_limit=any(
+            lost * PPM > window.limit_ppm * total
+            for window, (lost, total) in zip(scenario.windows, windows, strict=True)
+        ),
+        finished_s=finished_s if finished_s >= 0 else None,
+        timeline=_timeline(floor),
+        bounds=bounds,
+    )
+
+
+def _timeline(floor: Floor) -> tuple[Slot, ...]:
+    minutes = floor.minutes
+    slots = []
+    for first in range(0, len(minutes), _MINUTES_PER_SLOT):
+        sums = minutes[first : first + _MINUTES_PER_SLOT].sum(axis=0).tolist()
+        dialed, answered, abandoned, busy_s, staffed_s = sums
+        calls = int(dialed), int(answered), int(abandoned)
+        slots.append(Slot(first * books.MINUTE_S, *calls, busy_s, staffed_s))
+    return tuple(slots)
+
+
+def _hour(floor: Floor, first: int) -> tuple[int, int]:
+    hour = floor.minutes[first : first + 60]
+    return int(hour[:, books.BOOK_ABANDONED].sum()), int(hour[:, books.BOOK_ANSWERED].sum())
+
+
+def _worst_hour(floor: Floor) -> tuple[int, int]:
+    """Return (abandoned, answered) of the 60 minutes in a row with the highest share."""
+    totals = np.concatenate((np.zeros((1, books.BOOK_COLUMNS)), np.cumsum(floor.minutes, axis=0)))
+    length = min(60, len(totals) - 1)
+    hours = totals[length:] - totals[:-length]
+    abandoned, answered = hours[:, books.BOOK_ABANDONED], hours[:, books.BOOK_ANSWERED]
+    worst = int(np.argmax(abandoned / np.maximum(answered, 1)))
+    return int(abandoned[worst]), int(answered[worst])
