@@ -336,10 +336,13 @@ DEFAULT_ANNOUNCEMENT = (
 )
 
 
-def call_timers(settings: CampaignSettings, profile: Profile, *, seller: str = "") -> CallTimers:
+def call_timers(
+    settings: CampaignSettings, profile: Profile, *, seller: str = "", proven: bool = False
+) -> CallTimers:
     """Return what the line process must hold for one call: the campaign's wishes inside the law.
 
-    In an announcement's text `{seller}` stands for the one on whose behalf it is called.
+    In an announcement's text `{seller}` stands for the one on whose behalf it is called. *proven*
+    says that there is valid evidence of how often screening takes people for machines (AMD-1).
     """
     announcement = settings.announcement or DEFAULT_ANNOUNCEMENT
     return CallTimers(
@@ -349,7 +352,7 @@ def call_timers(settings: CampaignSettings, profile: Profile, *, seller: str = "
         clock=profile.clock,
         join_by_s=JOIN_BY_S if profile.clock is Clock.ANSWER else None,
         screening=settings.screening,
-        hang_up_machines=profile.amd_hang_up and settings.screening is ScreeningMode.ON,
+        hang_up_machines=(profile.amd_hang_up or proven) and settings.screening is ScreeningMode.ON,
         announcement=announcement.replace("{seller}", seller),
         opt_out_key=settings.opt_out_key,
         max_call_s=settings.max_call_s,

@@ -26,7 +26,7 @@ from campaigns.rules import gate, profiles
 from campaigns.rules.dialable_numbers import NumberKind, examine
 from campaigns.rules.gate import NUMBER_RULES, Rule, TrunkFacts
 from campaigns.rules.retry import next_position
-from campaigns.stores import campaigns, gate_facts
+from campaigns.stores import campaigns, corrections, gate_facts
 from campaigns.stores.gate_facts import LeadHead, LeadNumber, Pictures, Trunks
 from pacing import Mode
 
@@ -183,7 +183,14 @@ async def claim(
         if not trunks.facts or facts.profile is None:
             return ClaimBatch([], {Rule.TRUNK_NONE: 0})
         work = _Work(slots=[slot for slot in slots if slot.trunk_id not in trunks.unproven])
-        timers = profiles.call_timers(held.settings, facts.profile, seller=held.seller)
+        timers = profiles.call_timers(
+            held.settings,
+            facts.profile,
+            seller=held.seller,
+            # Where the law wants evidence of screening's mistakes first, it hangs up only with it.
+            proven=not facts.profile.amd_hang_up
+            and await corrections.evidence_of(connection, held.id, now=now) is not None,
+        )
         if promised:
             # The agent sees the lead and dials it: the law's word for that is preview.
             facts = replace(facts, mode=Mode.PREVIEW)

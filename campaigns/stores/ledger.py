@@ -15,10 +15,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from campaigns.errors import UserError
-from campaigns.rules import abandonment, profiles
+from campaigns.model import ScreeningMode
+from campaigns.rules import abandonment, false_positives, profiles
 from campaigns.rules.profiles import WindowKind
 from campaigns.rules.zones import zones_of_region
-from campaigns.stores import closings
+from campaigns.stores import closings, corrections
 from pacing import WindowCount
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _HOUR = timedelta(hours=1)
 _THIRTY_DAYS = timedelta(days=30)
 # From the claim, the partition key, to the answer: far longer than any phone may ring, and short
 # enough that whichever index the planner takes, it reads hardly more than what is counted.
-_LONGEST_RING = timedelta(minutes=15)
+LONGEST_RING = timedelta(minutes=15)
 
 WINDOW_NAMES = {
     WindowKind.CALENDAR_DAY: "today",
@@ -50,7 +51,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class LedgerWindow:
-    """One accounting window now; the seeded parts are included in the totals."""
+    """One accounting window now; the seeded parts are included in the totals.
+
+    `estimated_false_positives`, in both totals too, are people that screening is reckoned to have
+    taken for machines, where a law wants them counted.
+    """
 
     kind: WindowKind
     span: Span
@@ -58,6 +63,7 @@ class LedgerWindow:
     abandoned: int
     seeded_answered: int
     seeded_abandoned: int
+    estimated_false_positives: int
     limit_ppm: int
     target_ppm: int
 
@@ -125,7 +131,8 @@ def home_zone(campaign: CampaignRow) -> str:
 
 COUNTS = """
 -- Closed hours from their aggregates, the rest from the attempts: each call counts once.
-SELECT w.n, closed.answered, closed.abandoned, closed.seeded_answered, closed.seeded_abandoned,
+SELECT w.n, corrected.answered AS corrected_answered, corrected.abandoned AS corrected_abandoned,
+       closed.answered, closed.abandoned, closed.seeded_answered, closed.seeded_abandoned,
        live.answered AS live_answered, live.abandoned AS live_abandoned,
        head.answered AS head_answered, head.abandoned AS head_abandoned
 FROM unnest($2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS w(starts_at, first_hour, n)
@@ -143,6 +150,12 @@ CROSS JOIN LATERAL (
     FROM abandonment_hour h
     WHERE h.campaign_id = $1 AND h.hour >= w.first_hour
 ) closed
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum(k.answered_by_person), 0) AS answered,
+           COALESCE(sum(k.abandoned), 0) AS abandoned
+    FROM abandonment_correction k
+    WHERE k.campaign_id = $1 AND k.answered_at >= w.starts_at
+) corrected
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE a.answered_by_person) AS answered,
            count(*) FILTER (WHERE a.abandoned) AS abandoned
@@ -195,29 +208,42 @@ async def window_counts(
         COUNTS,
         campaign.id,
         [span.starts_at for span in spans],
-        [_first_hour(kind, span) for kind, span in zip(profile.windows, spans, strict=True)],
-        _LONGEST_RING,
+        [
+            _first_hour(kind, span, started_at=campaign.started_at or now)
+            for kind, span in zip(profile.windows, spans, strict=True)
+        ],
+        LONGEST_RING,
     )
+    wrong_ppm = await _false_positive_ppm(connection, campaign, now=now)
     unclosed = await _unclosed(connection, campaign.id, now=now)
     found = []
     for kind, span, row in zip(profile.windows, spans, rows, strict=True):
         inside = [count for at, count in unclosed if at >= span.starts_at]
+        answered = (
+            row["answered"]
+            + row["seeded_answered"]
+            + row["live_answered"]
+            + row["head_answered"]
+            + row["corrected_answered"]
+            + sum(count.answered_by_person for count in inside)
+        )
+        # People screening has hung up on count as reached and abandoned (Ofcom; compliance §2.1).
+        wrong = false_positives.estimated(answered, wrong_ppm)
         found.append(
             LedgerWindow(
                 kind=kind,
                 span=span,
-                answered_by_person=row["answered"]
-                + row["seeded_answered"]
-                + row["live_answered"]
-                + row["head_answered"]
-                + sum(count.answered_by_person for count in inside),
+                answered_by_person=answered + wrong,
                 abandoned=row["abandoned"]
                 + row["seeded_abandoned"]
                 + row["live_abandoned"]
                 + row["head_abandoned"]
-                + sum(count.abandoned for count in inside),
+                + row["corrected_abandoned"]
+                + sum(count.abandoned for count in inside)
+                + wrong,
                 seeded_answered=row["seeded_answered"],
                 seeded_abandoned=row["seeded_abandoned"],
+                estimated_false_positives=wrong,
                 limit_ppm=profile.limit_ppm,
                 target_ppm=profiles.effective_target_ppm(profile, campaign.settings),
             )
@@ -225,14 +251,28 @@ async def window_counts(
     return tuple(found)
 
 
-def _first_hour(kind: WindowKind, span: Span) -> datetime:
+async def _false_positive_ppm(
+    connection: Connection, campaign: CampaignRow, *, now: datetime
+) -> int:
+    """Return the rate to reckon with: none where screening hangs up on nobody or needs no proof."""
+    profile = campaign.profile
+    if profile is None or profile.amd_hang_up or campaign.settings.screening is ScreeningMode.OFF:
+        return 0
+    evidence = await corrections.evidence_of(connection, campaign.id, now=now)
+    return 0 if evidence is None else evidence.upper_bound_ppm
+
+
+def _first_hour(kind: WindowKind, span: Span, *, started_at: datetime) -> datetime:
     """Return the first hour whose aggregate counts as a whole.
 
     A campaign's own start and a rolling edge take in the hour they fall in: nothing was called
     before the one, and the other may well be an hour generous to the people called.
     """
     hour = _floor(span.starts_at)
-    if kind not in (WindowKind.CALENDAR_DAY, WindowKind.CALENDAR_MONTH) or hour == span.starts_at:
+    is_own_start = kind in (WindowKind.TUMBLING_30D, WindowKind.CAMPAIGN) and (
+        span.starts_at <= started_at
+    )
+    if is_own_start or kind is WindowKind.ROLLING_30D or hour == span.starts_at:
         return hour
     return hour + _HOUR
 
@@ -325,7 +365,7 @@ async def close_hours(connection: Connection, campaign_id: UUID, *, now: datetim
             campaign_id,
             first,
             end,
-            _LONGEST_RING,
+            LONGEST_RING,
         )
         return len(hours)
 
@@ -358,7 +398,7 @@ async def recount(
         """,
         campaign_id,
         since,
-        _LONGEST_RING,
+        LONGEST_RING,
     )
     return [
         WrongHour(row["hour"], stored, recounted)

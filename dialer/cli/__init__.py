@@ -16,6 +16,7 @@ from dialer.cli import (
     consent,
     dnc,
     law,
+    law_ledger,
     leads,
     report,
     services,
@@ -44,6 +45,7 @@ app.add_typer(agents.app, name="agents", rich_help_panel=CALLING)
 app.add_typer(dnc.app, name="dnc", rich_help_panel=CALLING)
 app.add_typer(callbacks.app, name="callbacks", rich_help_panel=CALLING)
 app.add_typer(consent.app, name="consent", rich_help_panel=CALLING)
+law_ledger.add_to(law.app)
 app.add_typer(law.app, name="law", rich_help_panel=CALLING)
 app.add_typer(trunk.app, name="trunk", rich_help_panel=CALLING)
 app.add_typer(report.app, name="report", rich_help_panel=CALLING)

@@ -10,8 +10,11 @@ import pytest
 
 from campaigns.errors import UserError
 from campaigns.model import AttemptState
+from campaigns.rules.false_positives import Evidence
 from campaigns.rules.profiles import WindowKind
-from campaigns.stores import closings, ledger
+from campaigns.stores import accounting_periods, closings, corrections, ledger
+from campaigns.stores.accounting_periods import Period
+from campaigns.stores.corrections import Truth
 from campaigns.stores.ledger import LedgerWindow, Span
 from tests.calls import NOW, World, explain, later
 
@@ -243,3 +246,97 @@ def test_windows_begin_where_the_law_says(kind: WindowKind, expected: Span) -> N
     )
 
     assert expected == span
+
+
+async def periods(world: World, at: datetime) -> list[Period]:
+    """Return the campaign's accounting periods at a time."""
+    async with world.db.acquire() as connection:
+        return list(await accounting_periods.periods(connection, await world.campaign(), now=at))
+
+
+async def test_campaign_of_61_days_has_three_windows_and_one_of_29_has_one(world: World) -> None:
+    """
+    TSR-2: successive 30-day periods from the start, each call in exactly one, to the second.
+    """
+    start = NOW - timedelta(days=61, minutes=20)
+    await world.db.execute("UPDATE campaign SET started_at = $1", start)
+    for month in (1, 2, 3):
+        await world.db.execute("SELECT ensure_partitions($1)", datetime(2026, month, 1, tzinfo=UTC))
+    border = start + timedelta(days=60)
+    await answered(world, border - timedelta(seconds=1))
+    await answered(world, border, abandoned=True)
+    await close(world, NOW)
+
+    found = await periods(world, NOW)
+    [young] = await periods(world, start + timedelta(days=29))
+
+    assert [(0, 0), (1, 0), (1, 1)] == [(p.answered_by_person, p.abandoned) for p in found]
+    assert [0, 0, 1] == [len(period.abandoned_ids) for period in found]
+    assert start == young.starts_at
+    # The live figure is the same: what came before the border, within its hour, is not in it.
+    assert [(1, 1)] == await totals(world)
+
+
+async def test_pace_8_correction_is_a_new_event_and_moves_every_figure(world: World) -> None:
+    """
+    PACE-8: what was no person leaves both counts, live and recomputed; the record is untouched.
+    """
+    await answered(world, NOW - timedelta(minutes=30))
+    await answered(world, NOW - timedelta(minutes=20), abandoned=True)
+    attempt = await world.db.fetchval("SELECT id FROM attempt WHERE abandoned")
+    async with world.db.acquire() as connection:
+        await corrections.correct(connection, attempt, Truth.MACHINE, by="QA", reason="heard it")
+        with pytest.raises(UserError, match="counts as machine already"):
+            await corrections.correct(connection, attempt, Truth.MACHINE, by="QA", reason="again")
+        corrected = await totals(world)
+        [period] = await periods(world, NOW)
+        await corrections.correct(connection, attempt, Truth.ABANDONED, by="QA", reason="no: a man")
+
+    assert [(1, 0)] == corrected
+    assert (1, 0, ()) == (period.answered_by_person, period.abandoned, period.abandoned_ids)
+    assert [(2, 1)] == await totals(world)
+    assert await world.db.fetchval("SELECT abandoned FROM attempt WHERE id = $1", attempt)
+
+
+async def test_amd_1_false_positives_are_in_the_british_windows(world: World) -> None:
+    """
+    AMD-1, UK-1: with evidence screening may hang up, and its mistakes count as abandoned people.
+    """
+    await world.db.execute("UPDATE campaign SET profile = 'uk-ofcom', regions = '{GB}'")
+    for minute in range(9):
+        await answered(world, NOW - timedelta(minutes=minute + 1))
+    async with world.db.acquire() as connection:
+        evidence = Evidence(NOW - timedelta(days=1), 1000, 10)
+        await corrections.record_evidence(
+            connection, world.campaign_id, evidence, method="listened", engine="x 1", by="QA"
+        )
+    valid = await totals(world)
+    expired = await totals(world, NOW + timedelta(days=90))
+
+    # The upper bound is 1.83 %: of nine people less than one more, rounded up.
+    assert [(10, 1)] == valid
+    assert [(0, 0)] == expired
+
+
+async def test_thirty_days_of_a_busy_campaign_are_read_from_their_hours(world: World) -> None:
+    """
+    720 closed hours cost one short index walk and no attempt is read.
+    """
+    await world.db.execute("UPDATE campaign SET started_at = $1", NOW - timedelta(days=30))
+    await world.db.execute(
+        "INSERT INTO abandonment_hour (campaign_id, hour, answered_by_person, abandoned)"
+        " SELECT $1, $2::timestamptz - n * interval '1 hour', 5000, 100"
+        " FROM generate_series(1, 719) AS n",
+        world.campaign_id,
+        NOW,
+    )
+    async with world.db.acquire() as connection:
+        start = NOW - timedelta(days=30)
+        arguments = (world.campaign_id, [start], [start], timedelta(minutes=15))
+        await connection.execute("ANALYZE abandonment_hour")
+        plan = await explain(connection, ledger.COUNTS, *arguments)
+        again = await explain(connection, ledger.COUNTS, *arguments)
+
+    print(re.findall(r"Execution Time: .*", again))
+    assert "Seq Scan on attempt" not in plan
+    assert [(719 * 5000, 719 * 100)] == await totals(world, NOW - timedelta(seconds=1))
