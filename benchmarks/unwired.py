@@ -68,6 +68,9 @@ class Unwired:
     def agent_leg(self, session_id: UUID) -> AgentLeg | None:
         """Return None: no call here is answered."""
 
+    async def far_agent(self, *_: object, **__: object) -> None:
+        """Return None: no call here is answered."""
+
     def announce(self, call: CustomerCall) -> float | None:
         """Return None: no call here is answered."""
 

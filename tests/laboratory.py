@@ -217,11 +217,15 @@ class Laboratory:
 
         return await eventually(there, f"the attempt is {state}")
 
-    async def agent(self, phone_uri: str, *, ready: bool = True, **phone: Any) -> UUID:
-        """Log an agent in by *phone_uri*; return the session once its phone is up."""
-        session_id = await self.world.add_agent(
-            state=AgentState.OFFLINE, process_id=self.process_id
-        )
+    async def agent(
+        self, phone_uri: str, *, ready: bool = True, process_id: UUID | None = None, **phone: Any
+    ) -> UUID:
+        """Log an agent in by *phone_uri*; return the session once its phone is up.
+
+        The phone is called by the laboratory's line process, or by another one.
+        """
+        process_id = process_id or self.process_id
+        session_id = await self.world.add_agent(state=AgentState.OFFLINE, process_id=process_id)
         columns = {"phone_address": phone_uri} | phone
         for name, value in columns.items():
             await self.pool.execute(
@@ -230,7 +234,7 @@ class Laboratory:
                 session_id,
                 value,
             )
-        await self.command(CommandKind.CALL_AGENT, agent_session_id=session_id)
+        await self.command(CommandKind.CALL_AGENT, process_id, agent_session_id=session_id)
         if ready:
             await self.until_agent(session_id, AgentState.PAUSED)
             async with self.pool.acquire() as connection:
@@ -247,11 +251,12 @@ class Laboratory:
 
         return await eventually(there, f"the agent is {state}")
 
-    async def command(self, kind: CommandKind, **what: Any) -> None:
-        """Ask the line process for something."""
+    async def command(self, kind: CommandKind, process_id: UUID | None = None, **what: Any) -> None:
+        """Ask the line process, or another one, for something."""
+        process_id = process_id or self.process_id
         async with self.pool.acquire() as connection:
-            await line_commands.send(connection, self.process_id, kind, **what)
-        await self.pool.execute("SELECT pg_notify('lines', $1)", str(self.process_id))
+            await line_commands.send(connection, process_id, kind, **what)
+        await self.pool.execute("SELECT pg_notify('lines', $1)", str(process_id))
 
     async def second_trunk(self, port: int, **columns: Any) -> UUID:
         """Add another trunk; return it."""

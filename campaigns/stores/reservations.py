@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from campaigns import lifecycle
 from campaigns.lifecycle import CallEventKind
 from campaigns.model import AgentState, AttemptState, Reservation, new_id
-from campaigns.stores import sessions
+from campaigns.stores import sessions, tie_lines
 from campaigns.stores.sessions import Move
 
 if TYPE_CHECKING:
@@ -31,12 +31,22 @@ _JOINABLE = lifecycle.predecessors(lifecycle.ATTEMPT, AttemptState.BRIDGED)
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another line process, which holds the agent's phone leg, and where it takes SIP."""
+
+    process_id: UUID
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReservedAgent:
     """The agent held for a call; `session_id` names the phone leg to join."""
 
     session_id: UUID
     agent_id: UUID
     agent_name: str
+    elsewhere: Elsewhere | None = None
 
 
 _RESERVE = """
@@ -54,8 +64,17 @@ WITH call AS MATERIALIZED (
     FROM call c
     JOIN agent_campaign m ON m.campaign_id = c.campaign_id
     JOIN agent_session s ON s.agent_id = m.agent_id
-    WHERE s.state = 'ready' AND s.process_id = $2
-    ORDER BY m.priority, s.state_since, s.id
+    JOIN process p ON p.id = s.process_id
+    WHERE s.state = 'ready'
+      AND (s.process_id = $2
+           OR ($17::bytea IS NOT NULL
+               AND p.sip_address IS NOT NULL
+               AND p.ended_at IS NULL
+               AND p.lease_until > clock_timestamp()
+               AND NOT p.draining
+               AND p.id <> ALL($18::uuid[])))
+    -- Who is in this process hears the person at once; elsewhere it takes a call between the two.
+    ORDER BY s.process_id <> $2, m.priority, s.state_since, s.id
     LIMIT 1
     FOR UPDATE OF s SKIP LOCKED
 ), held AS (
@@ -63,7 +82,12 @@ WITH call AS MATERIALIZED (
     SET state = 'reserved', state_since = $3, attempt_id = $1
     FROM chosen
     WHERE s.id = chosen.id
-    RETURNING s.id, s.agent_id
+    RETURNING s.id, s.agent_id, s.process_id
+), tied AS (
+    INSERT INTO tie_line (token_hash, attempt_id, agent_session_id, process_id, expires_at)
+    SELECT $17, $1, h.id, h.process_id, clock_timestamp() + $19
+    FROM held h
+    WHERE h.process_id <> $2
 ), moved AS (
     UPDATE live_attempt a
     SET reservation = CASE WHEN h.id IS NULL THEN a.reservation ELSE 'reserved' END,
@@ -79,7 +103,7 @@ WITH call AS MATERIALIZED (
     FROM call c
     LEFT JOIN held h ON true
     WHERE a.id = c.id
-    RETURNING a.id, h.id AS session_id, h.agent_id
+    RETURNING a.id, h.id AS session_id, h.agent_id, h.process_id
 ), told_verdict AS (
     INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id, detail)
     SELECT $12, m.id, 'verdict', $3, $2, $13
@@ -99,9 +123,10 @@ WITH call AS MATERIALIZED (
     FROM moved m
     WHERE m.session_id IS NOT NULL
 )
-SELECT m.session_id, m.agent_id, g.name
+SELECT m.session_id, m.agent_id, g.name, m.process_id, p.sip_address, p.sip_port
 FROM moved m
 JOIN agent g ON g.id = m.agent_id
+JOIN process p ON p.id = m.process_id
 """
 
 
@@ -113,11 +138,15 @@ async def reserve_agent(
     at: datetime,
     finding: Finding | None = None,
     again: bool = False,
+    token: str | None = None,
+    avoided: Sequence[UUID] = (),
 ) -> ReservedAgent | None:
-    """Hold the longest-idle ready agent of the call's campaign on this line process.
+    """Hold the longest-idle ready agent of the call's campaign, of this line process if it has one.
 
-    Agents whose assignment to the campaign has the lower priority number go first. None when nobody
-    is ready (the verdict is recorded all the same) or the call is not up or has its agent already.
+    Agents whose assignment to the campaign has the lower priority number go first. With *token* an
+    agent of another line process will do, but for those *avoided*; the token then is that process's
+    to take (`tie_lines.take`). None when nobody is ready (the verdict is recorded all the same) or
+    the call is not up or has its agent already.
     *again* says that this is a further try, which leaves no `no_agent` event of its own. An agent
     row locked by somebody else at this instant is passed over: try again within the limit.
     """
@@ -139,10 +168,16 @@ async def reserve_agent(
         new_id(),
         new_id(),
         not again,
+        None if token is None else tie_lines.digest(token),
+        list(avoided),
+        timedelta(seconds=tie_lines.VALID_S),
     )
     if row is None:
         return None
-    return ReservedAgent(row["session_id"], row["agent_id"], row["name"])
+    elsewhere = None
+    if row["process_id"] != process_id:
+        elsewhere = Elsewhere(row["process_id"], row["sip_address"], row["sip_port"])
+    return ReservedAgent(row["session_id"], row["agent_id"], row["name"], elsewhere)
 
 
 async def join(

@@ -41,12 +41,18 @@ def slots(count: int, lines: Sequence[LineRoom], rooms: Sequence[Room]) -> list[
 
 
 def _places(count: int, lines: Sequence[LineRoom]) -> list[UUID]:
-    """Return the line process of each call; fewer when those with agents are full."""
+    """Return the line process of each call; fewer when all are full.
+
+    Where agents are, a person hears one at once; a process without any stands in when those are
+    full, and joins over a tie line. Where there is no agent at all nothing starts.
+    """
     placed: Counter[UUID] = Counter()
     found: list[UUID] = []
-    usable = [line for line in lines if line.agents > 0]
+    staffed = [line for line in lines if line.agents > 0]
+    others = [line for line in lines if line.agents <= 0] if staffed else []
     while len(found) < count:
-        open_ones = [line for line in usable if placed[line.process_id] < line.free]
+        open_ones = [line for line in staffed if placed[line.process_id] < line.free]
+        open_ones = open_ones or [line for line in others if placed[line.process_id] < line.free]
         if not open_ones:
             break
         best = min(open_ones, key=lambda line: _crowding(line, placed[line.process_id]))
@@ -57,7 +63,7 @@ def _places(count: int, lines: Sequence[LineRoom]) -> list[UUID]:
 
 def _crowding(line: LineRoom, placed: int) -> tuple[int, float, UUID]:
     calls = line.in_flight + placed
-    return (-max(0, line.ready - calls), (calls + 1) / line.agents, line.process_id)
+    return (-max(0, line.ready - calls), (calls + 1) / max(1, line.agents), line.process_id)
 
 
 def _trunks(count: int, rooms: Sequence[Room]) -> list[tuple[Room, int]]:

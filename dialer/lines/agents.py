@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 import pjsua2 as pj
 import structlog
 
+from dialer.lines.silence import Silence
+
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from dialer.lines.customer import CustomerCall
     from dialer.lines.leg import Leg
     from dialer.lines.outcome import Ending
 
 log = structlog.get_logger()
 
-SILENT_AFTER_S = 2.0
 _TONE_HZ = 880
 _TONE_MS = 120
 ON_HOLD = "phone on hold"
@@ -40,6 +39,15 @@ class AgentDesk(Protocol):
         """The agent pressed a key."""
 
 
+class Customer(Protocol):
+    """Who an agent talks with: a customer's call of this process, or of another one."""
+
+    leg: Leg | None
+
+    def agent_lost(self, reason: str) -> None:
+        """The agent's phone is gone or cannot be heard."""
+
+
 class AgentLeg:
     """The open line of one logged-in agent. Implements `LegOwner`."""
 
@@ -48,13 +56,12 @@ class AgentLeg:
         self.agent_id = agent_id
         self.resume_ready = resume
         self.leg: Leg | None = None
-        self.call: CustomerCall | None = None
+        self.call: Customer | None = None
         self.is_up = False
         self.released = False
         self._desk = desk
         self._tone: pj.ToneGenerator | None = None
-        self._packets = 0
-        self._packets_at = 0.0
+        self._silence = Silence()
         self._troubled = False
 
     # LegOwner ---------------------------------------------------------------------------------
@@ -64,7 +71,7 @@ class AgentLeg:
 
     def leg_answered(self, leg: Leg) -> None:
         """Start counting RTP; the line is up once there is audio."""
-        self._packets_at = time.monotonic()
+        self._silence.began()
         if leg.audio is not None:
             self._up()
 
@@ -110,17 +117,11 @@ class AgentLeg:
         """Notice a phone that stopped sending RTP; called a few times a second."""
         if self.leg is None or not self.is_up:
             return
-        packets = self.leg.received_packets()
-        now = time.monotonic()
-        if packets is None:
-            return
-        if packets != self._packets:
-            self._packets = packets
-            self._packets_at = now
-            if not self.leg.on_hold:
-                self._troubled = False
-        elif now - self._packets_at >= SILENT_AFTER_S:
+        is_silent = self._silence.lasts(self.leg.received_packets())
+        if is_silent:
             self._trouble(SILENT)
+        elif is_silent is False and not self.leg.on_hold:
+            self._troubled = False
 
     @property
     def can_talk(self) -> bool:
@@ -134,7 +135,7 @@ class AgentLeg:
 
     # Conversations ----------------------------------------------------------------------------
 
-    def take(self, call: CustomerCall) -> None:
+    def take(self, call: Customer) -> None:
         """Join the customer: both ways, with a short tone to the agent."""
         self.call = call
         if call.leg is not None:
@@ -164,12 +165,12 @@ class AgentLeg:
         customer.audio.startTransmit(self.leg.audio)
         self.leg.audio.startTransmit(customer.audio)
 
-    def let_go(self, call: CustomerCall) -> None:
+    def let_go(self, call: Customer) -> None:
         """Forget the customer, whose leg is over."""
         if self.call is call:
             self.call = None
 
-    def part(self, call: CustomerCall) -> None:
+    def part(self, call: Customer) -> None:
         """Separate the two legs while the customer's leg stays up for the announcement."""
         self.let_go(call)
         customer = call.leg

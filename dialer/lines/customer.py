@@ -20,6 +20,7 @@ import pjsua2 as pj
 
 from campaigns.lifecycle import CallEventKind
 from campaigns.model import Clock, EndedBy, Outcome, Screening, ScreeningMode, Verdict
+from campaigns.stores import tie_lines
 from campaigns.stores.suppressions import OPTED_OUT
 from campaigns.stores.verdicts import Finding
 from dialer.lines.outcome import Ending, ended_by, outcome
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from campaigns.stores.attempts import DialOrder
+    from campaigns.stores.reservations import ReservedAgent
     from dialer.lines.accounts import Route
     from dialer.lines.agents import AgentLeg
     from dialer.lines.leg import Leg
+    from dialer.lines.tie_line import FarAgent
     from dialer.lines.writer import Writer
     from dialer.screening import Posterior, Screened, Screener
 
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 ANNOUNCE_MARGIN_S = 0.15
 # Without a hint an agent who became free is found this soon.
 RESERVE_AGAIN_S = 0.1
+# A line process answers another in a few hundredths of a second, or something is wrong with it.
+TIE_WITHIN_S = 0.8
 # If screening stalls for any reason the person is not made to wait for it.
 SCREENING_STALL_S = 9.0
 # A server that does not answer at once owes a 100 within 200 ms; five INVITEs fit into this.
@@ -67,6 +72,11 @@ class Lines(Protocol):
     def agent_leg(self, session_id: UUID) -> AgentLeg | None:
         """Return the agent's phone leg if it is in this process."""
 
+    async def far_agent(
+        self, attempt_id: UUID, agent: ReservedAgent, token: str, *, within_s: float
+    ) -> FarAgent | None:
+        """Return the agent of another line process, reached; None if it cannot be in time."""
+
     def announce(self, call: CustomerCall) -> float | None:
         """Start the announcement towards the call; return its length in seconds."""
 
@@ -85,7 +95,7 @@ class CustomerCall:
         self.timers = order.timers
         self.leg: Leg | None = None
         self.phase = Phase.DIALING
-        self.agent: AgentLeg | None = None
+        self.agent: AgentLeg | FarAgent | None = None
         self.screened: Screened | None = None
         self._dialed_at = 0.0
         self.answered_at = 0.0
@@ -98,6 +108,7 @@ class CustomerCall:
         self._writer = lines.writer
         self._timers = Timers()
         self._told_late = False
+        self._avoided: list[UUID] = []
 
     # From INVITE to answer --------------------------------------------------------------------
 
@@ -396,12 +407,18 @@ class CustomerCall:
             remaining = self.deadline() - ANNOUNCE_MARGIN_S - time.monotonic()
             if remaining <= 0 and again:
                 break
-            session_id = await self._writer.reserve(
-                self.order.attempt_id, finding, again=again, within_s=max(0.25, remaining)
+            token = tie_lines.new_token()
+            held = await self._writer.reserve(
+                self.order.attempt_id,
+                finding,
+                again=again,
+                within_s=max(0.25, remaining),
+                token=token,
+                avoided=self._avoided,
             )
             again = True
-            if session_id is not None:
-                if await self._join(session_id):
+            if held is not None:
+                if await self._join_reserved(held, token):
                     return
                 continue
             remaining = self.deadline() - ANNOUNCE_MARGIN_S - time.monotonic()
@@ -421,15 +438,36 @@ class CustomerCall:
         self._lines.spawn(f"join-{self.order.attempt_id}", self._join_orderer(session_id))
 
     async def _join_orderer(self, session_id: UUID) -> None:
-        if not await self._join(session_id) and self.phase is Phase.SEEKING_AGENT:
+        agent = self._lines.agent_leg(session_id)
+        if not await self._join(session_id, agent) and self.phase is Phase.SEEKING_AGENT:
             self.end_reason = "the agent who ordered the call was gone"
             self._announce()
         await self._writer.verdict(self.order.attempt_id, self._finding())
 
-    async def _join(self, session_id: UUID) -> bool:
-        agent = self._lines.agent_leg(session_id)
+    async def _join_reserved(self, reserved: ReservedAgent, token: str) -> bool:
+        agent: AgentLeg | FarAgent | None
+        if reserved.elsewhere is None:
+            agent = self._lines.agent_leg(reserved.session_id)
+        else:
+            agent = await self._reach(reserved, token)
+        return await self._join(reserved.session_id, agent)
+
+    async def _reach(self, reserved: ReservedAgent, token: str) -> FarAgent | None:
+        left = self.deadline() - ANNOUNCE_MARGIN_S - time.monotonic()
+        within_s = max(0.0, min(TIE_WITHIN_S, left))
+        agent = await self._lines.far_agent(
+            self.order.attempt_id, reserved, token, within_s=within_s
+        )
+        if agent is None and reserved.elsewhere is not None:
+            # Whatever ails that process, this person has no time to try it again.
+            self._avoided.append(reserved.elsewhere.process_id)
+        return agent
+
+    async def _join(self, session_id: UUID, agent: AgentLeg | FarAgent | None) -> bool:
         if self.phase is not Phase.SEEKING_AGENT or self.leg is None:
             # The customer left while the agent was being reserved; the end frees the agent.
+            if agent is not None:
+                agent.let_go(self)
             return True
         if agent is None or not agent.can_talk or agent.leg is None:
             await self._writer.release(self.order.attempt_id, session_id, "the phone is not there")

@@ -231,6 +231,7 @@ class Desk:
             return False
         caller = CallIn(self, source)
         leg = Leg(account, caller, transport="udp", call_id=prm.callId)
+        leg.invited(str(prm.rdata.wholeMsg), peer=source)
         caller.leg = leg
         self._callers[id(leg)] = caller
         caller.answer()
@@ -258,6 +259,7 @@ class Desk:
         leg = caller.leg
         if leg is None or leg.ended:
             return
+        self._callers.pop(id(leg), None)
         agent = AgentLeg(phone.session_id, phone.agent_id, self, resume=False)
         agent.leg = leg
         leg.owner = agent
@@ -288,13 +290,8 @@ class CallIn:
 
     def answer(self) -> None:
         """Answer and wait for the PIN."""
-        params = pj.CallOpParam(True)  # noqa: FBT003 - pjsua2 takes it by position
-        params.statusCode = 200
-        params.opt.audioCount = 1
-        params.opt.videoCount = 0
-        params.opt.textCount = 0
         if self.leg is not None:
-            pj.Call.answer(self.leg, params)
+            self.leg.accept()
             self._timers.set("pin", PIN_WITHIN_S, self.leg.hang_up)
 
     def leg_progressed(self, leg: Leg) -> None:

@@ -106,6 +106,7 @@ class Leg(pj.Call):
         self._giving_up: asyncio.TimerHandle | None = None
         self._dialog: Dialog | None = None
         self._invite = ""
+        self._invited = ""
         self._peer = ""
 
     # What we do to the leg --------------------------------------------------------------------
@@ -134,6 +135,19 @@ class Leg(pj.Call):
             header.hValue = value
             params.txOption.headers.push_back(header)
         self.makeCall(uri, params)
+
+    def invited(self, invite: str, *, peer: str) -> None:
+        """Keep the INVITE that made this leg, from "host:port" *peer*."""
+        self._invited, self._peer = invite, peer
+
+    def accept(self) -> None:
+        """Answer the INVITE that made this leg; raises `pj.Error` when PJSIP refuses."""
+        params = pj.CallOpParam(True)  # noqa: FBT003 - pjsua2 takes it by position
+        params.statusCode = _OK
+        params.opt.audioCount = 1
+        params.opt.videoCount = 0
+        params.opt.textCount = 0
+        self.answer(params)
 
     def hang_up(self, code: int = 0) -> None:
         """Send BYE, CANCEL or a final answer, as the leg's state asks; harmless when it is over.
@@ -181,12 +195,12 @@ class Leg(pj.Call):
 
     @property
     def has_dialog(self) -> bool:
-        """Say whether there is a dialog to keep: we sent an INVITE."""
-        return bool(self._invite)
+        """Say whether there is a dialog to keep: an INVITE was sent, or one was answered."""
+        return bool(self._invite) or self._dialog is not None
 
     @property
     def dialog(self) -> Dialog | None:
-        """Return what a BYE or CANCEL needs, None without an INVITE of ours.
+        """Return what a BYE or CANCEL needs, None without a dialog to keep.
 
         Made when first asked for: of a leg that is refused at once nobody asks.
         """
@@ -248,6 +262,10 @@ class Leg(pj.Call):
                 text = sent.wholeMsg
                 if text.startswith("INVITE "):
                     self._invite, self._peer = text, sent.dstAddress
+                elif self._invited and text.startswith("SIP/2.0 200"):
+                    self._dialog = Dialog.from_incoming(
+                        self._invited, text, transport=self.transport, peer=self._peer
+                    )
         elif kind == pj.PJSIP_EVENT_RX_MSG:
             received = source.rdata
             text = received.wholeMsg

@@ -29,6 +29,7 @@ from dialer.lines.desk import Desk
 from dialer.lines.endpoint import Endpoint, Network
 from dialer.lines.leg import Leg
 from dialer.lines.successor import Successor
+from dialer.lines.tie_line import TieLines
 from dialer.lines.writer import Writer
 from dialer.notify import Channel, Hint, Listener, Notifier
 from dialer.processes import Endpoints, Process
@@ -38,10 +39,12 @@ from dialer.supervision import DATABASE_AWAY, Outage, Supervisor, supervised
 if TYPE_CHECKING:
     from campaigns.stores.attempts import DialOrder
     from campaigns.stores.database import Pool
+    from campaigns.stores.reservations import ReservedAgent
     from campaigns.stores.trunks import TrunkRow
     from dialer.config import Config
     from dialer.lines.accounts import Account
     from dialer.lines.agents import AgentLeg
+    from dialer.lines.tie_line import FarAgent
 
 log = structlog.get_logger(__name__)
 
@@ -72,12 +75,13 @@ class LineProcess:
             pool, process.id, process.clock, self.notifier, on_orphan=self._orphaned
         )
         self.desk = Desk(self, pool, process.id, self.notifier, lambda: self._local)
+        self.tie_lines = TieLines(self, pool, process.id, lambda: self._local)
         self.calls: dict[UUID, CustomerCall] = {}
         self._pool = pool
         self._announcer = Announcer()
         self._announcements: dict[str, Path] = {}
         self._preparing: set[str] = set()
-        self._local = accounts.local_account(endpoint, self.desk.incoming)
+        self._local = accounts.local_account(endpoint, self._incoming)
         self._trunks: dict[UUID, tuple[TrunkRow, Account, float]] = {}
         self._work = asyncio.Event()
         self._commanded = asyncio.Event()
@@ -91,6 +95,15 @@ class LineProcess:
     def agent_leg(self, session_id: UUID) -> AgentLeg | None:
         """Return the agent's phone leg if it is in this process."""
         return self.desk.agents.get(session_id)
+
+    async def far_agent(
+        self, attempt_id: UUID, agent: ReservedAgent, token: str, *, within_s: float
+    ) -> FarAgent | None:
+        """Return the agent of another line process, reached; None if it cannot be in time."""
+        return await self.tie_lines.reach(attempt_id, agent, token, within_s=within_s)
+
+    def _incoming(self, account: Account, prm: pj.OnIncomingCallParam) -> bool:
+        return self.tie_lines.incoming(account, prm) or self.desk.incoming(account, prm)
 
     def announce(self, call: CustomerCall) -> float | None:
         """Start the announcement towards the call; return its length in seconds."""
@@ -143,7 +156,7 @@ class LineProcess:
         if row is None:
             raise accounts.Refused("the trunk is not there any more")
         if known is None or not _same_account(known[0], row):
-            account = accounts.trunk_account(row, self.endpoint, self.desk.incoming)
+            account = accounts.trunk_account(row, self.endpoint, self._incoming)
         else:
             account = known[1]
         self._trunks[trunk_id] = (row, account, now)
@@ -163,7 +176,8 @@ class LineProcess:
     async def take_calls(self) -> None:
         """Take claimed attempts addressed to this process and dial them."""
         self._work.clear()
-        room = self.endpoint.capacity - len(self.calls) - len(self.desk.agents)
+        legs = len(self.calls) + len(self.desk.agents) + len(self.tie_lines)
+        room = self.endpoint.capacity - legs
         if self._draining or room <= 0 or not self.process.holds_lease:
             return
         async with self._pool.acquire() as connection:
@@ -263,6 +277,7 @@ class LineProcess:
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             self.desk.watch()
+            self.tie_lines.watch()
             self._measure()
             self.endpoint.retired.sweep()
 
@@ -359,13 +374,16 @@ class LineProcess:
             await self.process.drain()
         except DATABASE_AWAY:
             log.warning("drain_unannounced")
-        await self._until_empty(self.config.drain_s, lambda: not self.calls)
+        await self._until_empty(
+            self.config.drain_s, lambda: not (self.calls or self.tie_lines.customers)
+        )
         for call in tuple(self.calls.values()):
             call.hang_up("shutdown")
         for agent in tuple(self.desk.agents.values()):
             agent.hang_up()
         await self._until_empty(
-            HANG_UP_WITHIN_S, lambda: not (self.calls or self.desk.agents or self._tasks)
+            HANG_UP_WITHIN_S,
+            lambda: not (self.calls or self.desk.agents or len(self.tie_lines) or self._tasks),
         )
         try:
             await self.writer.flush()
@@ -418,6 +436,13 @@ def network(config: Config, index: int) -> Network:
     )
 
 
+def _reached_at(config: Config) -> str | None:
+    """Return where other line processes reach this one; None if nobody has said so."""
+    if not config.bind_address.is_unspecified:
+        return str(config.bind_address)
+    return str(config.public_address) if config.public_address else None
+
+
 async def run(config: Config, index: int = 0) -> None:
     """Run one line process until SIGTERM or SIGINT; raises `UserError` when a port is taken."""
     dsn = config.database_url
@@ -434,7 +459,7 @@ async def run(config: Config, index: int = 0) -> None:
         async with metrics.served(lines.ready, port=config.line_metrics_port(index)) as address:
             process.endpoints = Endpoints(
                 address=address,
-                sip_address=str(config.bind_address),
+                sip_address=_reached_at(config),
                 sip_port=endpoint.sip_port(),
                 rtp_low=endpoint.network.rtp_low,
                 rtp_high=endpoint.network.rtp_high,

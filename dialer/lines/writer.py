@@ -8,7 +8,7 @@ calls do not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from campaigns.model import EndedBy
     from campaigns.stores.attempts import DialOrder
     from campaigns.stores.database import Connection, Pool
+    from campaigns.stores.reservations import ReservedAgent
     from campaigns.stores.verdicts import Finding
     from dialer.clock import Timekeeper
     from dialer.lines.leg import Leg
@@ -210,9 +211,18 @@ class Writer:
     # Statements of their own ------------------------------------------------------------------
 
     async def reserve(
-        self, attempt_id: UUID, finding: Finding, *, again: bool, within_s: float
-    ) -> UUID | None:
+        self,
+        attempt_id: UUID,
+        finding: Finding,
+        *,
+        again: bool,
+        within_s: float,
+        token: str | None = None,
+        avoided: Sequence[UUID] = (),
+    ) -> ReservedAgent | None:
         """Record the verdict and hold an agent; None when there is none or Postgres is away.
+
+        *token* is for an agent of another line process, but of none that is *avoided*.
 
         Without a verdict on the audio nothing has to be written first: what an agent is held for
         may still stand as dialing in its row, and the person waits one statement, not several.
@@ -229,6 +239,8 @@ class Writer:
                         at=self.now(),
                         finding=finding,
                         again=again,
+                        token=token,
+                        avoided=avoided,
                     )
         except DATABASE_AWAY as error:
             log.warning("reservation_failed", error=type(error).__name__)
@@ -236,7 +248,7 @@ class Writer:
         if agent is None:
             return None
         self._hint(attempt_id, agent.session_id)
-        return agent.session_id
+        return agent
 
     async def joined(self, attempt_id: UUID, session_id: UUID, members: list[Leg]) -> bool:
         """Record that customer and agent hear each other; False if the call is not ours."""
@@ -266,6 +278,20 @@ class Writer:
         self._outage.ended()
         self._hint(attempt_id, session_id)
         return held is not None
+
+    async def bridged(self, members: list[Leg]) -> None:
+        """Record that legs hear each other whose call is another process's."""
+        at = self.now()
+        try:
+            async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+                await self.flush()
+                leg_ids = [i for i in map(self._id_of, members) if i is not None]
+                async with self._pool.acquire() as connection:
+                    if len(leg_ids) == len(members):
+                        await legs.bridge(connection, self._process_id, leg_ids, at=at)
+        except DATABASE_AWAY as error:
+            # Nothing acts on the row; the legs' own rows are queued and not lost.
+            log.warning("bridge_unwritten", error=type(error).__name__)
 
     async def release(self, attempt_id: UUID, session_id: UUID, reason: str) -> None:
         """Give a reserved agent back."""

@@ -17,8 +17,9 @@ from campaigns.model import (
     Screening,
     Verdict,
 )
-from campaigns.stores import attempts, reservations, sessions
+from campaigns.stores import attempts, reservations, sessions, tie_lines
 from campaigns.stores.attempts import Ending, Step
+from campaigns.stores.reservations import Elsewhere
 from campaigns.stores.verdicts import Finding
 from tests.calls import World, later
 
@@ -292,3 +293,117 @@ async def test_disposition_given_while_talking_skips_the_wrap_up(world: World) -
 
     assert "ready" == (await world.session(session))["state"]
     assert "sale" == (await world.call(call))["disposition"]
+
+
+async def elsewhere(world: World) -> UUID:
+    """Return another line process that takes SIP."""
+    other = await world.add_process(None)
+    await world.db.execute(
+        "UPDATE process SET sip_address = '127.0.0.1', sip_port = 5070 WHERE id = $1", other
+    )
+    return other
+
+
+async def test_an_agent_of_this_process_goes_first(world: World) -> None:
+    """
+    An agent of another line process is taken only when none is ready here, however idle.
+    """
+    other = await elsewhere(world)
+    here = await world.add_agent(since=later(-5))
+    there = await world.add_agent(since=later(-500), process_id=other)
+    calls = [await answered_call(world), await answered_call(world)]
+    async with world.db.acquire() as connection:
+        held = [
+            await reservations.reserve_agent(
+                connection, world.process_id, call, at=later(1), token=tie_lines.new_token()
+            )
+            for call in calls
+        ]
+
+    assert [here, there] == [agent and agent.session_id for agent in held]
+    assert [None, Elsewhere(other, "127.0.0.1", 5070)] == [a and a.elsewhere for a in held]
+
+
+async def test_without_a_token_agents_elsewhere_are_not_there(world: World) -> None:
+    """
+    Nobody of another process is reserved without a token, nor one of a process to be avoided.
+    """
+    other = await elsewhere(world)
+    await world.add_agent(process_id=other)
+    call = await answered_call(world)
+    async with world.db.acquire() as connection:
+        alone = await reservations.reserve_agent(connection, world.process_id, call, at=later(1))
+        avoiding = await reservations.reserve_agent(
+            connection,
+            world.process_id,
+            call,
+            at=later(1),
+            token=tie_lines.new_token(),
+            avoided=[other],
+        )
+
+    assert (None, None) == (alone, avoiding)
+
+
+@pytest.mark.parametrize("column", ["draining = true", "lease_until = '-infinity'"])
+async def test_a_process_that_goes_gets_no_call_of_another(world: World, column: str) -> None:
+    """
+    Agents of a process that drains or has lost its lease are not for other processes' calls.
+    """
+    other = await elsewhere(world)
+    await world.db.execute(f"UPDATE process SET {column} WHERE id = $1", other)  # noqa: S608
+    await world.add_agent(process_id=other)
+    call = await answered_call(world)
+    async with world.db.acquire() as connection:
+        held = await reservations.reserve_agent(
+            connection, world.process_id, call, at=later(1), token=tie_lines.new_token()
+        )
+
+    assert held is None
+
+
+async def test_a_token_is_taken_once_by_its_process(world: World) -> None:
+    """
+    Only the agent's process can take the token, once, and a guess is worth nothing.
+    """
+    other = await elsewhere(world)
+    session = await world.add_agent(process_id=other)
+    call = await answered_call(world)
+    token = tie_lines.new_token()
+    async with world.db.acquire() as connection:
+        await reservations.reserve_agent(
+            connection, world.process_id, call, at=later(1), token=token
+        )
+        guessed = await tie_lines.take(connection, other, tie_lines.new_token())
+        stolen = await tie_lines.take(connection, world.process_id, token)
+        taken = await tie_lines.take(connection, other, token)
+        again = await tie_lines.take(connection, other, token)
+
+    assert (None, None, None) == (guessed, stolen, again)
+    assert tie_lines.Tie(call, session) == taken
+
+
+@pytest.mark.parametrize("what", ["reservation", "token"])
+async def test_a_token_dies_with_its_reservation(world: World, what: str) -> None:
+    """
+    After the call has given its agent back, or seconds later, the token opens nothing.
+    """
+    other = await elsewhere(world)
+    await world.add_agent(process_id=other)
+    call = await answered_call(world)
+    token = tie_lines.new_token()
+    async with world.db.acquire() as connection:
+        await reservations.reserve_agent(
+            connection, world.process_id, call, at=later(1), token=token
+        )
+        if what == "reservation":
+            await reservations.release(
+                connection, world.process_id, call, at=later(2), reason="not reached"
+            )
+        else:
+            await connection.execute(
+                "UPDATE tie_line SET expires_at = clock_timestamp() - interval '1 second'"
+            )
+        taken = await tie_lines.take(connection, other, token)
+
+    assert taken is None

@@ -98,7 +98,8 @@ async def test_an_agent_is_held_before_the_answer_is_written(world: World, write
     joined = await writer.joined(attempt_id, session_id, [])
     row = await world.call(attempt_id)
 
-    assert session_id == held
+    assert held is not None
+    assert session_id == held.session_id
     assert "dialing" == unwritten
     assert joined
     assert ("bridged", "joined", "off") == (row["state"], row["reservation"], row["verdict"])

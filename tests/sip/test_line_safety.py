@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from dialer.lines.dialog import Dialog
 from siplab import probe
 
 if TYPE_CHECKING:
@@ -36,6 +38,33 @@ async def test_invite_with_replaces_is_refused(lab: Laboratory) -> None:
     answer = await probe.replaces_invite("127.0.0.1", lab.port, replaces="none;to-tag=a;from-tag=b")
 
     assert answer.status >= 400
+
+
+async def test_strange_invites_meet_no_live_call(lab: Laboratory) -> None:
+    """A guessed token of a tie line opens nothing, and OPTIONS, a trunk's "alive?", gets 200."""
+    guess = await probe.request("INVITE", "127.0.0.1", lab.port, ("x-overdial-tie", "guessed"))
+    alive = await probe.options("127.0.0.1", lab.port)
+
+    assert (403, 200) == (guess.status, alive.status)
+
+
+async def test_invite_that_replaces_a_live_call_is_declined(
+    lab: Laboratory, carrier: Carrier, phones: PhoneBank
+) -> None:
+    """Somebody who knows a conversation's Call-ID and tags cannot take it over; it goes on."""
+    await lab.agent(phones["agent1"].uri)
+    attempt = await lab.dial("+12025550101")
+    await lab.until(attempt, "bridged")
+    stored = await lab.pool.fetchval("SELECT dialog FROM leg WHERE attempt_id = $1", attempt)
+    dialog = Dialog.from_json(stored)
+    ours, theirs = (value.rpartition("tag=")[2] for value in (dialog.local, dialog.remote))
+    answer = await probe.replaces_invite(
+        "127.0.0.1", lab.port, replaces=f"{dialog.call_id};to-tag={ours};from-tag={theirs}"
+    )
+    await asyncio.sleep(0.2)
+
+    assert 603 == answer.status
+    assert ("bridged", 1) == ((await lab.world.call(attempt))["state"], len(carrier.live_calls()))
 
 
 async def test_refer_in_mid_call_is_declined(

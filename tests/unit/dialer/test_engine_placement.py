@@ -70,10 +70,17 @@ def test_calls_spread_by_agents_once_all_are_spoken_for() -> None:
 
 def test_no_call_starts_where_no_agent_is() -> None:
     """
-    A line process without agents of the campaign gets none, however empty it is.
+    A line process without agents gets none while those with agents have room, nor if none has any.
     """
     assert {P2: 3} == processes(3, line(P1, agents=0, ready=0), line(P2))
     assert {} == processes(3, line(P1, agents=0, ready=0))
+
+
+def test_a_process_without_agents_helps_out() -> None:
+    """
+    What those with agents have no room for starts elsewhere, and is joined over a tie line.
+    """
+    assert {P1: 2, P2: 1} == processes(3, line(P1, agents=0, ready=0), line(P2, free=1))
 
 
 def test_a_full_process_is_full() -> None:
