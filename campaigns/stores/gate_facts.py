@@ -257,7 +257,9 @@ _NUMBERS = """
 SELECT n.lead_id, n.id, n.position, n.number, n.region, n.zones, n.landline,
        l.subject_id, l.address_state, l.debt,
        EXISTS (SELECT FROM suppression s
-               WHERE s.number = n.number AND s.seller IN ($2, '*')) AS suppressed,
+               -- Of a person who was forgotten, a keyed hash of the number is left.
+               WHERE s.number IN (n.number, number_token(n.number))
+                 AND s.seller IN ($2, '*')) AS suppressed,
        (SELECT c.anyone_from FROM callback c
         WHERE c.lead_id = n.lead_id AND c.closed_at IS NULL AND c.agent_id IS NOT NULL
           -- Shown to that very agent, it is kept for nobody else any more.

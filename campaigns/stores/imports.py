@@ -246,7 +246,11 @@ async def anything_known(
 async def suppressed(connection: Connection, numbers: Sequence[str], seller: str) -> set[str]:
     """Return which numbers are on the do-not-call list of a seller."""
     rows = await connection.fetch(
-        "SELECT number FROM suppression WHERE number = ANY($1::text[]) AND seller IN ($2, '*')",
+        """
+        SELECT n.number FROM unnest($1::text[]) AS n (number)
+        WHERE EXISTS (SELECT FROM suppression s WHERE s.seller IN ($2, '*')
+                      AND s.number IN (n.number, number_token(n.number)))
+        """,
         numbers,
         seller,
         timeout=LONG_S,
@@ -436,6 +440,22 @@ async def finish(
             FROM lead_number n, suppression s
             WHERE l.list_id = $1 AND n.lead_id = l.id AND s.number = n.number
               AND s.seller IN ($2, '*') AND l.state = 'open'
+            """,
+            of.list_id,
+            seller,
+            timeout=LONG_S,
+        )
+    )
+    listed += rows_changed(
+        await connection.execute(
+            """
+            -- People who were forgotten are recognised by the keyed hash of their number.
+            UPDATE lead l SET state = 'done', done_reason = 'suppressed', held_by = 'DNC'
+            FROM lead_number n
+            WHERE EXISTS (SELECT FROM suppression WHERE number LIKE 'erased:%')
+              AND l.list_id = $1 AND n.lead_id = l.id AND l.state = 'open'
+              AND EXISTS (SELECT FROM suppression s WHERE s.number = number_token(n.number)
+                          AND s.seller IN ($2, '*'))
             """,
             of.list_id,
             seller,

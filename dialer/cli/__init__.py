@@ -18,6 +18,7 @@ from dialer.cli import (
     law,
     law_ledger,
     leads,
+    records,
     report,
     services,
     trunk,
@@ -49,6 +50,7 @@ law_ledger.add_to(law.app)
 app.add_typer(law.app, name="law", rich_help_panel=CALLING)
 app.add_typer(trunk.app, name="trunk", rich_help_panel=CALLING)
 app.add_typer(report.app, name="report", rich_help_panel=CALLING)
+app.add_typer(records.app, name="records", rich_help_panel=CALLING)
 services.add_to(app)
 
 

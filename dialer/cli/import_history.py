@@ -1,18 +1,21 @@
-"""`dialer leads imports`, `undo`, `rejects`, `templates`: the imports of the past."""
+"""`dialer leads imports`, `undo`, `rejects`, `templates`, `export`: what came in, and out again."""
 
 from __future__ import annotations
 
-import csv
 import sys
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 from uuid import UUID
 
 import typer
 
+from campaigns.csv_export import CsvFile
 from campaigns.errors import UserError
-from campaigns.stores import campaigns, imports
+from campaigns.stores import campaigns, exports, imports
 from dialer.cli import output, session
+from dialer.cli.report import moment
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Connection, Pool
@@ -28,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("undo")(undo)
     app.command("rejects")(rejects)
     app.command("templates")(templates)
+    app.command("export")(export)
 
 
 def history(
@@ -108,9 +112,9 @@ def rejects(
     rows = session.of(context).run(work)
     try:
         with sys.stdout if str(out) == "-" else out.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("line", "reason", "cells"))
-            writer.writerows((line, reason, *cells) for line, reason, cells in rows)
+            writer = CsvFile(file, ("line", "reason", "cells"))
+            for line, reason, cells in rows:
+                writer.add((line, reason, *cells))
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}.") from None
     if str(out) != "-":
@@ -134,6 +138,65 @@ def templates(context: typer.Context, *, as_json: output.AsJson = False) -> None
         as_json=as_json,
         empty="No template yet: add --save-template NAME to an import.",
     )
+
+
+class What(StrEnum):
+    """What can be exported."""
+
+    LEADS = "leads"
+    ATTEMPTS = "attempts"
+    DISPOSITIONS = "dispositions"
+
+
+def export(
+    context: typer.Context,
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.")],
+    *,
+    what: Annotated[What, typer.Option(help="Leads with where they stand, or calls.")] = What.LEADS,
+    list_name: Annotated[
+        str | None, typer.Option("--list", help="Only leads of this list.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Calls from when: 2026-11-21, or 24h, 7d ago.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Calls until when, written like --since.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Where to, or - for here.")
+    ] = Path("-"),
+) -> None:
+    """Write leads, attempts or dispositions as CSV with whole numbers: personal data."""
+    start, end = moment(since), moment(until) or datetime.now(UTC) + timedelta(days=1)
+
+    async def work(pool: Pool, file: TextIO) -> int:
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            row = await campaigns.get(connection, campaign)
+            return await exports.write(
+                connection,
+                str(what),
+                file,
+                campaign_id=row.id,
+                list=list_name,
+                since=start or row.created_at,
+                until=end,
+            )
+
+    of = session.of(context)
+    if str(out) == "-":
+        of.run(lambda pool: work(pool, sys.stdout))
+        return
+    try:
+        out.touch(mode=0o600)
+        out.chmod(0o600)
+        with out.open("w", newline="", encoding="utf-8") as file:
+            rows = of.run(lambda pool: work(pool, file))
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror}.") from None
+    session.note(f"{rows} {what} written to {out}.")
 
 
 def _id(text: str) -> UUID:

@@ -6,14 +6,14 @@ Every sweep is one guarded statement or a few, safe to run in several engines at
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
 
 from campaigns.model import ProcessKind
-from campaigns.stores import ledger, legs, session_sweeps, trunks, withdrawals
+from campaigns.stores import ledger, legs, records, session_sweeps, trunks, withdrawals
 from dialer import processes
 from dialer.notify import Channel
 
@@ -161,3 +161,19 @@ async def housekeeping(connection: Connection, *, now: datetime) -> None:
     )
     if dropped:
         log.info("decisions_dropped", days=dropped)
+    await _keep_records(connection, now=now)
+
+
+async def _keep_records(connection: Connection, *, now: datetime) -> None:
+    """Seal the days that are over, look for gaps in them, drop what no law wants kept."""
+    sealed = await records.seal_days(connection, now=now)
+    if sealed:
+        log.info("records_sealed", days=len(sealed), last=sealed[-1].day.isoformat())
+        since = datetime.combine(sealed[0].day, time(), UTC)
+        _, gaps = await records.gaps(connection, since=since, until=now)
+        await records.note_gaps(connection, gaps)
+        for gap in gaps:
+            log.error("record_gap", day=gap.day.isoformat(), field=gap.field, attempts=gap.attempts)
+    months = await records.drop_old_months(connection, now=now)
+    if months:
+        log.info("records_dropped", months=months)
