@@ -30,6 +30,13 @@ BENCHMARKS = (
     Benchmark("bridge", "benchmarks.bridge", "CPU of 50 conversations beside a bare conference"),
     Benchmark("audio", "benchmarks.audio", "answer to first customer audio at the agent's phone"),
     Benchmark(
+        "campaign",
+        "benchmarks.campaign",
+        "a real campaign through the lab against the simulator's forecast of it",
+        quick_limit_s=420.0,
+        limit_s=1500.0,
+    ),
+    Benchmark(
         "audio_path",
         "benchmarks.audio_path",
         "ways to hear screened calls, and what each does to the agents' audio",

@@ -21,6 +21,7 @@ from dialer.cli import (
     records,
     report,
     services,
+    simulate,
     trunk,
 )
 from dialer.cli.session import Session, guarded
@@ -51,6 +52,7 @@ app.add_typer(law.app, name="law", rich_help_panel=CALLING)
 app.add_typer(trunk.app, name="trunk", rich_help_panel=CALLING)
 app.add_typer(report.app, name="report", rich_help_panel=CALLING)
 app.add_typer(records.app, name="records", rich_help_panel=CALLING)
+app.command("simulate", rich_help_panel=CALLING)(simulate.simulate)
 services.add_to(app)
 
 

@@ -105,6 +105,22 @@ async def test_every_decision_is_found_by_its_time(pool: Pool) -> None:
     assert [[]] * 5 == [one.differences() for one in every]
 
 
+async def test_held_windows_outlive_the_engine(pool: Pool) -> None:
+    """
+    A successor knows from the newest decision which windows are held at one to one.
+    """
+    world = await fill(pool)
+    async with pool.acquire() as connection:
+        none = await decisions.held(connection, world.campaign_id)
+        await connection.execute(
+            "UPDATE decision SET evidence = evidence || jsonb_build_object('held', 'today, all')"
+        )
+        both = await decisions.held(connection, world.campaign_id)
+
+    assert frozenset() == none
+    assert frozenset({"today", "all"}) == both
+
+
 async def test_a_decision_of_another_rule_is_told_apart(pool: Pool) -> None:
     """
     A stored answer that the rule does not give any more shows what is different.
