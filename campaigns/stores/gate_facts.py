@@ -156,26 +156,33 @@ class Pictures:
         """Return what is known about the number and the person besides the lead."""
         person = self._persons[head.id]
         subject, debt = person.subject_id, person.debt or ""
-        to_number = [call for call in self._calls if call.number == number.number]
-        to_person = [call for call in self._calls if call.subject_id == subject]
-        either = [c for c in self._calls if c.number == number.number or c.subject_id == subject]
-        about_debt = [c for c in to_person if not (debt and c.about_debt) or c.about_debt == debt]
-        return Facts(
+        known = Facts(
             suppressed=head.id in self.suppressed,
             litigator=any(one.litigator for one in self.numbers[head.id]),
             reassigned=number.reassigned,
             number_live=number.number in self.live_numbers,
             person_live=subject in self.live_persons,
             trunks=self.trunks.facts,
+            dialed_at=(),
+            debt_dialed_at=(),
+            listed_in=number.listed_in,
+            related_until=number.related_until,
+            consented=number.consented,
+        )
+        if not self._calls:
+            return known
+        to_number = [call for call in self._calls if call.number == number.number]
+        to_person = [call for call in self._calls if call.subject_id == subject]
+        either = [c for c in self._calls if c.number == number.number or c.subject_id == subject]
+        about_debt = [c for c in to_person if not (debt and c.about_debt) or c.about_debt == debt]
+        return replace(
+            known,
             dialed_at=tuple(call.dialed_at for call in either),
             abandoned_at=_last(call.ended_at for call in to_number if call.abandoned),
             machine_at=_last(call.ended_at for call in to_number if call.machine),
             debt_dialed_at=tuple(call.dialed_at for call in about_debt if call.connected),
             conversation_at=_last(call.conversation_at for call in about_debt),
             refused_at=_last(call.ended_at for call in either if call.refused),
-            listed_in=number.listed_in,
-            related_until=number.related_until,
-            consented=number.consented,
         )
 
 

@@ -124,7 +124,11 @@ async def apply(
         """
         SELECT a.id, a.process_id, a.state
         FROM live_attempt a JOIN campaign c ON c.id = a.campaign_id
-        WHERE a.dialed_number = ANY($1::text[]) AND a.state IN ('claimed', 'dialing', 'ringing')
+        -- Whatever number of the person rings: they asked not to be called.
+        WHERE (a.dialed_number = ANY($1::text[])
+               OR a.lead_id IN (SELECT n.lead_id FROM lead_number n
+                                WHERE n.number = ANY($1::text[])))
+          AND a.state IN ('claimed', 'dialing', 'ringing')
           AND ($2 = '*' OR c.seller = $2)
         ORDER BY a.claimed_at
         """,
