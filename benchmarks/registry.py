@@ -53,6 +53,13 @@ BENCHMARKS = (
         "the next 50 callable leads among ten million",
         limit_s=1800.0,
     ),
+    Benchmark(
+        "pacing",
+        "benchmarks.pacing",
+        "occupancy and abandonment beside other dialers and the exact optimum",
+        limit_s=4 * 3600.0,
+    ),
+    Benchmark("simulator", "benchmarks.simulator", "simulated dials a second of one core"),
 )
 
 

@@ -195,6 +195,8 @@ def _play(
     counts_only = spec.mode in (Mode.PREVIEW, Mode.PROGRESSIVE)
     if counts_only and len(floors) == 1:
         function(driving.play_one_to_one)(floors[0], trunk, pacers[0], tick_s)
+    elif len(floors) == 1:
+        function(driving.play_pacer)(floors[0], trunk, pacers[0], tick_s)
     elif counts_only:
         one_tick = function(driving.one_to_one_tick)
         _take_turns(scenario, floors, trunk, lambda at: one_tick(floors[at], trunk, pacers[at]))

@@ -197,6 +197,19 @@ def one_to_one_tick(floor: Floor, trunk: Floats, pacer: Pacer) -> tuple[int, int
 
 
 @kernel
+def play_pacer(floor: Floor, trunk: Floats, pacer: Pacer, tick_s: float) -> None:
+    """Play the whole day of one campaign in the modes that dial ahead."""
+    end = floor.reals[DAY_END_S]
+    tick = 0
+    while tick * tick_s < end:
+        advance(floor, tick * tick_s)
+        pacer_tick(floor, trunk, pacer)
+        tick += 1
+    advance(floor, end)
+    settle_books(floor)
+
+
+@kernel
 def pacer_tick(floor: Floor, trunk: Floats, pacer: Pacer) -> int:
     """Let production's pacer decide in a mode that dials ahead; return how many calls began."""
     feed(floor, pacer.state)

@@ -434,6 +434,7 @@ def _settle(floor: Floor, now: float, slot: int, abandoned: int) -> None:
     floor.minutes[at, BOOK_ABANDONED] += abandoned
     _see(floor, SEEN_SETTLED, abandoned, floor.calls[slot, CALL_THETA])
     _free(floor, slot)
+    _finish_list(floor, now)
 
 
 @kernel
@@ -442,7 +443,6 @@ def _give_up(floor: Floor, now: float, who: int) -> None:
     if int(floor.calls[slot, CALL_NUMBER]) == who // floor.calls.shape[0]:
         _unqueue(floor, slot)
         _settle(floor, now, slot, 1)
-        _finish_list(floor, now)
 
 
 @kernel

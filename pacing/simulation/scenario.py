@@ -225,7 +225,7 @@ def _check_hours(scenario: Scenario) -> None:
             f"but it says {scenario.agents}"
         )
     for shift in scenario.shifts:
-        end = scenario.day_s if shift.to_s is None else shift.to_s
+        end = float("inf") if shift.to_s is None else shift.to_s
         if shift.agents < 1 or not 0 <= shift.from_s < end:
             raise ScenarioError(
                 f"scenario {name}: a shift needs an agent and an end after its start, "
