@@ -337,8 +337,11 @@ async def load(
         row["lead_id"]: row["charged"]
         for row in await connection.fetch(
             """
-            SELECT lead_id, count(*) FILTER (WHERE charged) AS charged
-            FROM attempt WHERE lead_id = ANY($1::uuid[]) GROUP BY lead_id
+            SELECT a.lead_id, count(*) AS charged
+            FROM attempt a JOIN lead l ON l.id = a.lead_id
+            WHERE a.lead_id = ANY($1::uuid[]) AND a.charged
+              AND a.claimed_at >= COALESCE(l.recycled_at, '-infinity')
+            GROUP BY a.lead_id
             """,
             ids,
         )

@@ -183,10 +183,11 @@ async def pasts(
         charged[row["id"]] = row["attempts_before"]
     for row in await connection.fetch(
         """
-        SELECT lead_id, lead_number_id, outcome, verdict, disposition, ended_by, charged,
-               joined_at IS NOT NULL AS joined
-        FROM attempt
-        WHERE lead_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
+        SELECT a.lead_id, a.lead_number_id, a.outcome, a.verdict, a.disposition, a.ended_by,
+               a.joined_at IS NOT NULL AS joined,
+               a.charged AND a.claimed_at >= COALESCE(l.recycled_at, '-infinity') AS charged
+        FROM attempt a LEFT JOIN lead l ON l.id = a.lead_id
+        WHERE a.lead_id = ANY($1::uuid[]) AND a.id <> ALL($2::uuid[])
         """,
         ids,
         list(before),

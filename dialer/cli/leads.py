@@ -22,7 +22,7 @@ from campaigns.rules.gate import Rule
 from campaigns.stores import campaign_lists, campaigns, imports, lead_reasons, leads
 from campaigns.stores.imports import Duplicates, Within
 from campaigns.stores.lead_reasons import NumberReasons
-from dialer.cli import import_history, output, session
+from dialer.cli import import_history, output, recycle, session
 from dialer.cli.dnc import in_full
 from dialer.notify import Channel
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Bring lists in, and see what holds a number.")
 import_history.add_to(app)
+app.command("recycle")(recycle.recycle)
 
 
 @app.command("import")
