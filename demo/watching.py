@@ -82,7 +82,18 @@ def line_of(board: BoardSnapshot) -> str:
         f"  {board_view.clock(seconds)}  {board.attempts} calls, {calls} up now, "
         f"{board.outcomes.get(Outcome.ANSWERED, 0)} answered, {board.joined} joined, "
         f"{board.agents_in(AgentState.TALKING)} agents talking, "
-        f"{left.callable_now} leads to go; {abandoned}"
+        f"{left.callable_now} leads to go; {abandoned}{_expectation(board)}"
+    )
+
+
+def _expectation(board: BoardSnapshot) -> str:
+    """Return what the engine expected of the last calls beside what came of them."""
+    forecast = board.forecast
+    if forecast is None or forecast.answered.expected is None:
+        return ""
+    return (
+        f"; of {forecast.calls} calls {forecast.answered.expected:.0f} answers were expected, "
+        f"{forecast.answered.observed or 0:.0f} came"
     )
 
 

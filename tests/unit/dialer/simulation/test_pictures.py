@@ -40,8 +40,22 @@ def found(**asked: object) -> Found:
     wanted = plan(Asked(sweeps={}, **asked), None)  # type: ignore[arg-type] # options of several types
     (point,) = wanted.points
     slots = tuple(Slot(300.0 * i, 100, 25, 1, 5000.0, 6000.0) for i in range(12))
-    day = Day(1200, 300, 9, 291, 0, 60_000.0, 72_000.0, 30, (3, 90), (2, 80), ((9, 300),), True,
-              None, slots)  # fmt: skip
+    day = Day(
+        dialed=1200,
+        answered=300,
+        abandoned=9,
+        connected=291,
+        misjudged=0,
+        busy_s=60_000.0,
+        staffed_s=72_000.0,
+        most_in_flight=30,
+        worst_hour=(3, 90),
+        first_hour=(2, 80),
+        windows=((9, 300),),
+        over_limit=False,
+        finished_s=None,
+        timeline=slots,
+    )
     study = Study(point.scenario, 1, {"predictive": [day], "progressive": [day]})
     return Found(wanted, [Result(point, study, (ROW, PROGRESSIVE))], next_agent=ROW)
 
