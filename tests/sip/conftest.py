@@ -8,13 +8,20 @@ import pytest
 
 from siplab.carrier import Carrier, Pace
 from siplab.phones import PhoneBank
-from tests.laboratory import Laboratory
+from tests.laboratory import Laboratory, forked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from campaigns.stores.database import Pool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[None]:
+    """Have the `dialer` processes of these tests forked, not started from nothing."""
+    with forked():
+        yield
 
 
 @pytest.fixture
