@@ -383,7 +383,9 @@ class CampaignRun:
         """Write the canonical line of a tick; one that starts nothing is for debugging only."""
         campaign = str(self.lease.campaign_id)
         metrics.decisions_made.labels(campaign=campaign, bound=decision.bound.value).inc()
-        metrics.calls_started.labels(campaign=campaign).inc(len(batch.claimed))
+        if decision.originate:
+            # In preview the claims are shown, and agents order the calls.
+            metrics.calls_started.labels(campaign=campaign).inc(len(batch.claimed))
         write = self._log.info if batch.claimed else self._log.debug
         evidence = decision.evidence
         write(
