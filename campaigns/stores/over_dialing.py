@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # How many of the leads next in turn are looked at: as many as one claim examines.
 AHEAD = claims.EXAMINE_AT_LEAST
+_FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,18 @@ async def _next_need_an_agent(
         return False
     rows = await connection.fetch(claims.CANDIDATES_UNLOCKED, campaign.id, now, AHEAD, [])
     heads = [LeadHead.from_row(row) for row in rows]
-    if not heads:
-        return False
     trunks = await gate_facts.trunks_of(connection, campaign.id, now=now)
-    pictures = await gate_facts.load(connection, campaign, heads, trunks, now=now)
-    for head in heads:
-        number = pictures.number_of(head)
-        if number is not None and not (
-            number.consented or number.landline or not may_be_wireless(number.number)
-        ):
-            return True
+    # One of the first few decides it for most lists; all are read only where consent is the rule.
+    for some in (heads[:_FEW], heads[_FEW:]):
+        if not some:
+            continue
+        pictures = await gate_facts.load(connection, campaign, some, trunks, now=now)
+        for head in some:
+            number = pictures.number_of(head)
+            if number is not None and not (
+                number.consented or number.landline or not may_be_wireless(number.number)
+            ):
+                return True
     return False
 
 

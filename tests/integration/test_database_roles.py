@@ -64,6 +64,40 @@ async def test_role_with_the_documented_grants(dsn: str, role: str) -> None:
     assert 0 < dropped
 
 
+async def test_gate_4_only_the_compliance_role_signs_waivers(dsn: str, role: str) -> None:
+    """
+    GATE-4: with the documented grants the service reads waivers and cannot sign one.
+    """
+    officer = f"{role}_law"
+    blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    [third] = [block for block in blocks if "overdial_compliance" in block]
+    sign = (
+        "INSERT INTO waiver_event (id, campaign_id, rule, kind, signed_by, reason, until)"
+        " SELECT gen_random_uuid(), id, 'TCPA-7', 'signed', 'Counsel', 'test', current_date"
+        " FROM campaign"
+    )
+    owner = await database.connect(dsn)
+    try:
+        await campaigns.create(owner, NewCampaign("Spring", "Acme", "us-tsr", ["US"]))
+        await owner.execute(_grants().replace("overdial_app", role))
+        statements = third.replace("overdial_app", role).replace("overdial_compliance", officer)
+        await owner.execute(statements.replace("change me three", "tested"))
+        service = await asyncpg.connect(_as(dsn, role))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await service.execute(sign)
+        read = await service.fetchval("SELECT count(*) FROM waiver_event")
+        await service.close()
+        law = await asyncpg.connect(_as(dsn, officer))
+        signed = await law.execute(sign)
+        await law.close()
+    finally:
+        await owner.execute(f"DROP OWNED BY {officer}")
+        await owner.execute(f"DROP ROLE {officer}")
+        await owner.close()
+
+    assert (0, "INSERT 0 1") == (read, signed)
+
+
 async def test_role_that_may_not_make_tables(cluster: str, dsn: str, role: str) -> None:
     """
     A role that may not change an old schema is told who may, in one sentence.
