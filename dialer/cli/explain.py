@@ -12,7 +12,7 @@ from campaigns.errors import UserError
 from campaigns.stores import campaigns, decisions, ledger
 from dialer.board_view import BOUND_WORDS
 from dialer.cli import output, session
-from dialer.cli.report import moment
+from dialer.cli.moments import moment
 
 if TYPE_CHECKING:
     from campaigns.stores.campaigns import CampaignRow

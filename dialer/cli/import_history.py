@@ -15,7 +15,7 @@ from campaigns.csv_export import CsvFile
 from campaigns.errors import UserError
 from campaigns.stores import campaigns, exports, imports
 from dialer.cli import output, session
-from dialer.cli.report import moment
+from dialer.cli.moments import moment
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Connection, Pool

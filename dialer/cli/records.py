@@ -14,7 +14,7 @@ from campaigns.stores import campaigns, persons, records
 from dialer import evidence
 from dialer.cli import output, session
 from dialer.cli.dnc import in_full
-from dialer.cli.report import moment
+from dialer.cli.moments import moment
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool

@@ -13,13 +13,15 @@ import typer
 from campaigns.errors import UserError
 from campaigns.stores import campaigns
 from dialer import logs, report_view
-from dialer.cli import output, session
+from dialer.cli import output, performance, session
+from dialer.cli.moments import moment
 from dialer.report import CampaignReport, read_report
 
 if TYPE_CHECKING:
     from campaigns.stores.database import Pool
 
 app = typer.Typer(no_args_is_help=True, help="What came of a campaign, from its attempts.")
+performance.add_to(app)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
 Since = Annotated[
@@ -155,23 +157,6 @@ def _attempts(
         return [dict(record) for record in found]
 
     return session.of(context).run(work)
-
-
-def moment(text: str | None, *, now: datetime | None = None) -> datetime | None:
-    """Return a point in time written as a date, a local date and time, or an age; None for None."""
-    if text is None:
-        return None
-    now = now or datetime.now(UTC)
-    number, unit = text[:-1], text[-1:]
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    try:
-        if unit in units and number.isdigit():
-            return now - timedelta(**{units[unit]: int(number)})
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UserError(
-            f"{text!r} is no time: write 2026-11-21, 2026-11-21T09:00, 90m, 24h or 7d."
-        ) from None
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

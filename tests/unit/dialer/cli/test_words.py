@@ -15,7 +15,7 @@ from campaigns.model import AgentState, PhoneKind
 from dialer.cli import output
 from dialer.cli.agents import guess_kind
 from dialer.cli.dnc import in_full
-from dialer.cli.report import moment
+from dialer.cli.moments import moment
 from dialer.cli.session import guarded
 
 NOW = datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
