@@ -243,9 +243,11 @@ async def retention_years(connection: Connection) -> int:
         except UserError:
             # A profile this version does not know could ask for anything.
             years.append(_MOST_YEARS)
-    return max(years, default=_MOST_YEARS)
+    return max(_LEAST_YEARS, *years) if years else _MOST_YEARS
 
 
+# What only a lab wants to forget is kept a year all the same: nobody misses it sooner.
+_LEAST_YEARS = 1
 _MOST_YEARS = 10
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from campaigns.csv_export import CsvFile
 from campaigns.errors import UserError
 from campaigns.stores import campaigns, exports, imports
-from dialer.cli import output, session
+from dialer.cli import files, output, session
 from dialer.cli.moments import moment
 
 if TYPE_CHECKING:
@@ -110,15 +109,11 @@ def rejects(
             return [found async for found in imports.refused(connection, row.id)]
 
     rows = session.of(context).run(work)
-    try:
-        with sys.stdout if str(out) == "-" else out.open("w", newline="", encoding="utf-8") as file:
-            writer = CsvFile(file, ("line", "reason", "cells"))
-            for line, reason, cells in rows:
-                writer.add((line, reason, *cells))
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror}.") from None
-    if str(out) != "-":
-        out.chmod(0o600)
+    with files.written(out) as file:
+        writer = CsvFile(file, ("line", "reason", "cells"))
+        for line, reason, cells in rows:
+            writer.add((line, reason, *cells))
+    if not files.is_here(out):
         session.note(f"{len(rows)} rows written to {out}.")
 
 
@@ -185,18 +180,10 @@ def export(
                 until=end,
             )
 
-    of = session.of(context)
-    if str(out) == "-":
-        of.run(lambda pool: work(pool, sys.stdout))
-        return
-    try:
-        out.touch(mode=0o600)
-        out.chmod(0o600)
-        with out.open("w", newline="", encoding="utf-8") as file:
-            rows = of.run(lambda pool: work(pool, file))
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror}.") from None
-    session.note(f"{rows} {what} written to {out}.")
+    with files.written(out) as file:
+        rows = session.of(context).run(lambda pool: work(pool, file))
+    if not files.is_here(out):
+        session.note(f"{rows} {what} written to {out}.")
 
 
 def _id(text: str) -> UUID:

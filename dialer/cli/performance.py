@@ -18,7 +18,7 @@ from campaigns.stores import campaigns, performance
 from campaigns.stores.performance import By, Sums, Timesheet
 from dialer import charts, kpis
 from dialer.board_view import clock
-from dialer.cli import output, session
+from dialer.cli import files, output, session
 from dialer.cli.moments import moment
 
 if TYPE_CHECKING:
@@ -265,11 +265,9 @@ def _read(context: typer.Context, campaign: str | None, zone: str, work: Any) ->
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    try:
-        with path.open("w", newline="", encoding="utf-8") as out:
-            file = CsvFile(out, columns)
-            for row in rows:
-                file.add(row)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-    session.note(f"{len(rows)} rows written to {path}.")
+    with files.written(path) as out:
+        file = CsvFile(out, columns)
+        for row in rows:
+            file.add(row)
+    if not files.is_here(path):
+        session.note(f"{len(rows)} rows written to {path}.")

@@ -12,7 +12,7 @@ import typer
 from campaigns.errors import UserError
 from campaigns.stores import campaigns, persons, records
 from dialer import evidence
-from dialer.cli import output, session
+from dialer.cli import files, output, session
 from dialer.cli.dnc import in_full
 from dialer.cli.moments import moment
 
@@ -147,7 +147,8 @@ def retention(
     if as_json:
         output.print_json({"years": years, "months": months, "dropped": apply})
         return
-    typer.echo(f"Records are kept {years} years, the longest any campaign's profile asks for.")
+    spell = "1 year" if years == 1 else f"{years} years"
+    typer.echo(f"Records are kept for {spell}, the longest any campaign's profile asks for.")
     done = "Dropped" if apply else "Past it, dropped with --apply"
     typer.echo(f"{done}: {', '.join(months)}." if months else "No month is past it.")
 
@@ -189,16 +190,10 @@ def person(
         ensure_ascii=False,
         indent=2,
     )
-    if str(out) == "-":
-        typer.echo(found)
-        return
-    try:
-        out.touch(mode=0o600)
-        out.chmod(0o600)
-        out.write_text(found + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{out} cannot be written: {error.strerror}.") from None
-    session.note(f"Written to {out}.")
+    with files.written(out) as file:
+        file.write(found + "\n")
+    if not files.is_here(out):
+        session.note(f"Written to {out}.")
 
 
 @app.command()

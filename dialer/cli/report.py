@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from campaigns.errors import UserError
+from campaigns.csv_export import CsvFile
 from campaigns.stores import campaigns
 from dialer import logs, report_view
-from dialer.cli import output, performance, session
+from dialer.cli import files, output, performance, session
 from dialer.cli.moments import moment
 from dialer.report import CampaignReport, read_report
 
@@ -163,15 +161,9 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     if not rows:
         session.note("No attempt is closed in that period: nothing was written.")
         return
-    try:
-        with (
-            sys.stdout if str(path) == "-" else path.open("w", newline="", encoding="utf-8") as out
-        ):
-            writer = csv.DictWriter(out, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(output.plain(rows))
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-    if str(path) != "-":
-        path.chmod(0o600)
+    with files.written(path) as out:
+        file = CsvFile(out, list(rows[0]))
+        for row in rows:
+            file.add(list(row.values()))
+    if not files.is_here(path):
         session.note(f"{len(rows)} attempts written to {path}.")
