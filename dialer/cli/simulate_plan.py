@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from campaigns.errors import UserError
 from campaigns.stores import campaigns
 from dialer.cli.explain import zone_of
-from dialer.cli.report import moment
+from dialer.cli.moments import moment
 from dialer.simulation import call_log, campaign_past, runs
 from dialer.simulation import quantities as q
 from dialer.simulation.fit import Fitted, Rules, fit
