@@ -201,6 +201,8 @@ def simulate(
     plan = simulate_plan.plan(asked, fitted)
     for sentence in plan.told:
         session.note(sentence)
+    if _compiles_first():
+        session.note("Compiling the pacing rule for this machine, once: about a minute.")
     with _progress() as progress:
         found = simulate_plan.carry_out(plan, progress)
     if to_csv is not None:
@@ -251,6 +253,19 @@ def _pacers(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, what if isinstance(what, str) else what[1]
 
 
+def _compiles_first() -> bool:
+    """Say whether numba has nothing compiled yet that is newer than the rule's sources."""
+    import pacing
+    from pacing import compiling
+
+    if not compiling.is_possible():
+        return False
+    folder = Path(pacing.__file__).parent
+    newest = max(source.stat().st_mtime for source in folder.rglob("*.py"))
+    kept = (folder / "__pycache__").glob("compiled-*/**/*.nbc")
+    return not any(code.stat().st_mtime > newest for code in kept)
+
+
 @contextmanager
 def _progress() -> Iterator[Progress | None]:
     """Yield what shows how far a run is: a bar on a terminal, nothing elsewhere."""
@@ -267,10 +282,10 @@ def _progress() -> Iterator[Progress | None]:
         console=output.console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task("Simulating (the first run compiles for a minute)", total=None)
+        task = bar.add_task("Simulating", total=None)
 
         def show(done: int, total: int) -> None:
-            bar.update(task, description="Simulating", completed=done, total=total)
+            bar.update(task, completed=done, total=total)
 
         yield show
 
