@@ -23,7 +23,6 @@ from demo import books, closing, people, records, service, watching
 from demo.options import Options
 from demo.people import LeadFile
 from demo.shell import Shell
-from dialer import embedded
 from dialer.board import read_board
 from dialer.report import read_report
 from siplab.carrier import Carrier, CarrierError
@@ -106,14 +105,10 @@ def _new_folder() -> Path:
 
 def _leave(folder: Path, options: Options, console: Console, *, failed: bool) -> None:
     if options.keep and (folder / "postgres").exists():
-        embedded.start(folder / "postgres")
-        console.print(f"Kept, with its Postgres running: {folder}")
+        console.print(f"Kept, with its Postgres, which commands start when they need it: {folder}")
         console.print(f"  export DIALER_DATA={folder}", soft_wrap=True)
         console.print(f"  .venv/bin/dialer report attempts {CAMPAIGN}")
-        console.print("When done:", style="dim")
-        console.print(
-            f"  kill $(head -1 {folder}/postgres/postmaster.pid); rm -r {folder}", soft_wrap=True
-        )
+        console.print(f"When done: rm -r {folder}", style="dim", soft_wrap=True)
     elif failed:
         console.print(f"Logs and the carrier's books are in {folder}", soft_wrap=True)
     else:

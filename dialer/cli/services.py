@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from campaigns.stores import database
+from dialer import embedded
 from dialer.cli import output, session
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands that have no noun before them."""
     for command in (serve, api, engine, lines, migrate, doctor):
         app.command(rich_help_panel=PANEL)(command)
+    app.command(
+        rich_help_panel=PANEL,
+        # What follows the program's name is the program's own.
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    )(postgres)
 
 
 def serve(context: typer.Context) -> None:
@@ -80,6 +86,17 @@ def migrate(context: typer.Context, *, as_json: output.AsJson = False) -> None:
         as_json=as_json,
         empty=f"{database.describe_dsn(dsn)} is already at this program's schema.",
     )
+
+
+def postgres(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="PROGRAM...", help="Program and its options.")
+    ] = None,
+) -> None:
+    """Run psql, or another program such as pg_dump, on the embedded Postgres."""
+    use = session.of(context).embedded_postgres()
+    raise typer.Exit(embedded.run_program(use, command or ["psql"]))
 
 
 def doctor(context: typer.Context, *, as_json: output.AsJson = False) -> None:

@@ -62,6 +62,16 @@ class Session:
             note(f"Embedded Postgres in {self._embedded.folder}")
         return self._embedded.dsn
 
+    def embedded_postgres(self) -> embedded.Use:
+        """Return the embedded Postgres, held until `close`; raises `UserError` if it is not used."""
+        self.dsn()
+        if self._embedded is None:
+            raise UserError(
+                "A Postgres of your own is set (DIALER_DATABASE_URL or --database-url): call its "
+                "programs yourself."
+            )
+        return self._embedded
+
     def close(self) -> None:
         """End the command: the embedded Postgres stops with its last user."""
         held, self._embedded = self._embedded, None

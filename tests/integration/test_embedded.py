@@ -65,6 +65,21 @@ def test_last_user_stops_it(
     assert not _runs(folder)
 
 
+def test_its_own_programs_run_on_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """
+    `dialer postgres` runs a program of the cluster's on it, options and exit code included.
+    """
+    monkeypatch.setenv("DIALER_DATA", str(folder))
+
+    with pytest.raises(SystemExit) as left:
+        cli.main(["postgres", "psql", "-At", "--command", "SELECT 6 * 7"])
+
+    assert (0, "42\n") == (left.value.code, capfd.readouterr().out)
+    assert not _runs(folder)
+
+
 async def test_parts_of_a_killed_serve_keep_it(folder: Path) -> None:
     """
     Whoever is connected without holding it, as the parts of a killed `serve` are, keeps it up.

@@ -102,6 +102,9 @@ def _complaint(call: str) -> str | None:
         words = call.split()
     command = _tree()
     while words:
+        if command.context_settings.get("ignore_unknown_options"):
+            # The rest is for another program.
+            return None
         word = words.pop(0)
         options = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
         if word.startswith("-"):
