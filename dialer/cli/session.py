@@ -63,7 +63,7 @@ class Session:
         return self._embedded.dsn
 
     def embedded_postgres(self) -> embedded.Use:
-        """Return the embedded Postgres, held until `close`; raises `UserError` if it is not used."""
+        """Return the embedded Postgres, held until `close`; `UserError` if it is not used."""
         self.dsn()
         if self._embedded is None:
             raise UserError(
