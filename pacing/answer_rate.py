@@ -77,7 +77,7 @@ def fit_answers(
             tallies.ring_other, priors.ring_other, rung, weights * (1.0 - will_answer)
         )
         alive, alive_other = survival(ring_live, rung), survival(ring_other, rung)
-        p = most_likely_rate(answered, unanswered, alive, alive_other, weights)
+        p = most_likely_rate(answered, unanswered, alive, alive_other, weights, p)
         rounds -= 1
         if rounds == 0:
             break
@@ -116,16 +116,21 @@ def memory(in_flight: int, p: float) -> float:
 
 @kernel
 def most_likely_rate(
-    answered: float, unanswered: float, alive_live: Floats, alive_other: Floats, weights: Floats
+    answered: float,
+    unanswered: float,
+    alive_live: Floats,
+    alive_other: Floats,
+    weights: Floats,
+    start: float = 0.0,
 ) -> float:
     """Return the p that maximises the posterior, pending calls counted as what they may become.
 
     `answered` and `unanswered` are resolved calls with the prior's pseudo-calls included; the
-    arrays hold S_R, S_N and the weight of each pending call.
+    arrays hold S_R, S_N and the weight of each pending call. A good *start* saves steps.
     """
     low, high = LEAST, MOST
     difference = alive_live - alive_other
-    p = min(max(answered / (answered + unanswered), low), high)
+    p = min(max(start if start > 0.0 else answered / (answered + unanswered), low), high)
     for _ in range(40):
         ratio = difference / np.maximum(alive_other + p * difference, _NEVER)
         weighed = weights * ratio

@@ -120,10 +120,15 @@ def _recency(still: Floats, remembered: float) -> Floats:
 
 @loop_form_of(answer_rate.most_likely_rate)
 def _most_likely_rate(
-    answered: float, unanswered: float, alive_live: Floats, alive_other: Floats, weights: Floats
+    answered: float,
+    unanswered: float,
+    alive_live: Floats,
+    alive_other: Floats,
+    weights: Floats,
+    start: float = 0.0,
 ) -> float:
     low, high = answer_rate.LEAST, answer_rate.MOST
-    p = min(max(answered / (answered + unanswered), low), high)
+    p = min(max(start if start > 0.0 else answered / (answered + unanswered), low), high)
     for _ in range(40):
         slope = answered / p - unanswered / (1 - p)
         bend = answered / p**2 + unanswered / (1 - p) ** 2
