@@ -94,9 +94,19 @@ class Carried:
 
 
 def play_days(
-    scenario: Scenario, spec: PacerSpec, *, seed: int, replication: int, days: int
+    scenario: Scenario,
+    spec: PacerSpec,
+    *,
+    seed: int,
+    replication: int,
+    days: int,
+    fast: bool | None = None,
 ) -> list[list[Day]]:
-    """Return the consecutive days of one replication, one list per campaign."""
+    """Return the consecutive days of one replication, one list per campaign.
+
+    *fast* says whether to play them compiled, None wherever numba is; the days are the same.
+    """
+    is_fast = is_possible() if fast is None else fast
     states = [fresh(scenario, spec) for _ in range(scenario.campaigns)]
     played: list[list[Day]] = [[] for _ in states]
     for day in range(days):
@@ -106,7 +116,7 @@ def play_days(
         ]
         for state in states:
             _begin(scenario, state)
-        bounds = _play(scenario, spec, floors, states)
+        bounds = _play(scenario, spec, floors, states, fast=is_fast)
         for at, floor in enumerate(floors):
             states[at].windows += floor.counts[[books.ANSWERED, books.ABANDONED]]
             played[at].append(_result(scenario, floor, states[at], bounds[at]))
@@ -155,13 +165,13 @@ def new_pacer(scenario: Scenario, spec: PacerSpec, carried: Carried) -> Pacer:
     )
 
 
-def function(plain: F, *, fast: bool | None = None) -> F:
-    """Return a function of the simulator as numba's, or as it stands; by default what is there.
+def function(plain: F, *, fast: bool) -> F:
+    """Return a function of the simulator as numba's, or as it stands.
 
     Functions are compiled one by one when first needed: it takes numba a minute for the pacer,
     and some seconds for the rest.
     """
-    return compiled(plain) if (is_possible() if fast is None else fast) else plain
+    return compiled(plain) if fast else plain
 
 
 def _begin(scenario: Scenario, carried: Carried) -> None:
@@ -173,36 +183,50 @@ def _begin(scenario: Scenario, carried: Carried) -> None:
 
 
 def _play(
-    scenario: Scenario, spec: PacerSpec, floors: list[Floor], states: list[Carried]
+    scenario: Scenario,
+    spec: PacerSpec,
+    floors: list[Floor],
+    states: list[Carried],
+    *,
+    fast: bool,
 ) -> list[dict[Bound, int]]:
     trunk = new_trunk(scenario)
     tick_s, lines = scenario.tick_s, scenario.max_lines_per_agent
     if spec.mode is None:
         options = spec.options(scenario)
         if len(floors) == 1:
-            play = function(driving.play_baseline)
+            play = function(driving.play_baseline, fast=fast)
             play(floors[0], trunk, options, states[0].memory, lines, tick_s)
         else:
-            rule_tick = function(driving.baseline_tick)
+            rule_tick = function(driving.baseline_tick, fast=fast)
             _take_turns(
                 scenario,
                 floors,
                 trunk,
                 lambda at: rule_tick(floors[at], trunk, options, states[at].memory, lines),
+                fast=fast,
             )
         return [{} for _ in floors]
     pacers = [new_pacer(scenario, spec, state) for state in states]
     counts_only = spec.mode in (Mode.PREVIEW, Mode.PROGRESSIVE)
     if counts_only and len(floors) == 1:
-        function(driving.play_one_to_one)(floors[0], trunk, pacers[0], tick_s)
+        function(driving.play_one_to_one, fast=fast)(floors[0], trunk, pacers[0], tick_s)
     elif len(floors) == 1:
-        function(driving.play_pacer)(floors[0], trunk, pacers[0], tick_s)
+        function(driving.play_pacer, fast=fast)(floors[0], trunk, pacers[0], tick_s)
     elif counts_only:
-        one_tick = function(driving.one_to_one_tick)
-        _take_turns(scenario, floors, trunk, lambda at: one_tick(floors[at], trunk, pacers[at]))
+        one_tick = function(driving.one_to_one_tick, fast=fast)
+        _take_turns(
+            scenario,
+            floors,
+            trunk,
+            lambda at: one_tick(floors[at], trunk, pacers[at]),
+            fast=fast,
+        )
     else:
-        tick = function(driving.pacer_tick)
-        _take_turns(scenario, floors, trunk, lambda at: tick(floors[at], trunk, pacers[at]))
+        tick = function(driving.pacer_tick, fast=fast)
+        _take_turns(
+            scenario, floors, trunk, lambda at: tick(floors[at], trunk, pacers[at]), fast=fast
+        )
     for state, pacer in zip(states, pacers, strict=True):
         state.held = pacer.windows.held.tolist()
     return [
@@ -212,10 +236,15 @@ def _play(
 
 
 def _take_turns(
-    scenario: Scenario, floors: list[Floor], trunk: Floats, tick_of: Callable[[int], object]
+    scenario: Scenario,
+    floors: list[Floor],
+    trunk: Floats,
+    tick_of: Callable[[int], object],
+    *,
+    fast: bool,
 ) -> None:
     """Play campaigns that share a trunk; they take turns at being asked first."""
-    advance, settle_books = function(books.advance), books.settle_books
+    advance, settle_books = function(books.advance, fast=fast), books.settle_books
     tick = 0
     while tick * scenario.tick_s < scenario.day_s:
         for turn in range(len(floors)):

@@ -72,13 +72,12 @@ def scenario_from_toml(text: str, *, source: str = "scenario file") -> Scenario:
                 f"{source}: there is no field {key!r}; there are {', '.join(sorted(known_fields))}"
             )
         changes[key] = _read(key, value, source)
-    if "agents" in changes and "shifts" not in changes:
-        scenario = built_in()[base].with_agents(changes.pop("agents"))
-    else:
-        scenario = built_in()[base]
-        if "shifts" in changes:
-            changes.setdefault("agents", sum(shift.agents for shift in changes["shifts"]))
+    scenario = built_in()[base]
+    if "shifts" in changes:
+        changes.setdefault("agents", sum(shift.agents for shift in changes["shifts"]))
     try:
+        if "shifts" not in changes and "agents" in changes:
+            scenario = scenario.with_agents(changes.pop("agents"))
         return replace(scenario, **changes)
     except ScenarioError as exc:
         raise ScenarioError(f"{source}: {exc}") from None

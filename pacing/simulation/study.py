@@ -35,12 +35,14 @@ def simulate(
     days: int = 1,
     seed: int = 1,
     processes: int | None = None,
+    fast: bool | None = None,
     on_done: Progress | None = None,
 ) -> Study:
     """Return *replications* times *days* consecutive days of *scenario* under each of *pacers*.
 
     Over the days of one replication windows marked as carried, what the pacer learned and another
-    dialer's level live on. *processes* is 1 for this process alone, None for one per core.
+    dialer's level live on. *processes* is 1 for this process alone, None for one per core. *fast*
+    says whether to compile with numba first, None wherever it is installed; the days are the same.
     *on_done* is told (replications finished, of how many), all pacers counted.
     """
     if replications < 1 or days < 1:
@@ -51,7 +53,7 @@ def simulate(
     if workers <= 1:
         for done, (spec, replication) in enumerate(tasks, start=1):
             played[spec.name, replication] = play_days(
-                scenario, spec, seed=seed, replication=replication, days=days
+                scenario, spec, seed=seed, replication=replication, days=days, fast=fast
             )
             if on_done is not None:
                 on_done(done, len(tasks))
@@ -61,7 +63,13 @@ def simulate(
         try:
             futures: dict[Future[list[list[Day]]], tuple[str, int]] = {
                 pool.submit(
-                    play_days, scenario, spec, seed=seed, replication=replication, days=days
+                    play_days,
+                    scenario,
+                    spec,
+                    seed=seed,
+                    replication=replication,
+                    days=days,
+                    fast=fast,
                 ): (spec.name, replication)
                 for spec, replication in tasks
             }
