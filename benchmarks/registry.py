@@ -33,8 +33,8 @@ BENCHMARKS = (
         "campaign",
         "benchmarks.campaign",
         "a real campaign through the lab against the simulator's forecast of it",
-        quick_limit_s=420.0,
-        limit_s=1500.0,
+        quick_limit_s=900.0,
+        limit_s=2400.0,
     ),
     Benchmark(
         "audio_path",
