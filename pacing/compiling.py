@@ -73,23 +73,31 @@ def _dispatchers(_count: int) -> dict[Callable[..., Any], Any]:
     """Return for each kernel function its compiled twin, which calls compiled twins only."""
     import numba  # noqa: PLC0415 - loading it takes a second
 
-    twins = [_twin(LOOP_FORMS.get(function, function)) for function in _KERNEL]
     place = _place()
     config: Any = numba.config
     before, config.CACHE_DIR = config.CACHE_DIR, place
     try:
-        fast: dict[Callable[..., Any], Any] = {
-            function: numba.njit(twin, cache=bool(place))
-            for function, twin in zip(_KERNEL, twins, strict=True)
-        }
+        return assembled(numba.njit(cache=bool(place)))
     finally:
         config.CACHE_DIR = before
+
+
+def assembled(build: Callable[[FunctionType], Any]) -> dict[Callable[..., Any], Any]:
+    """Return for each kernel function what *build* makes of its loop form or, without one, of it.
+
+    What is built calls what is built, never the plain functions.
+    """
+    _complete()
+    twins = [_twin(LOOP_FORMS.get(function, function)) for function in _KERNEL]
+    built: dict[Callable[..., Any], Any] = {
+        function: build(twin) for function, twin in zip(_KERNEL, twins, strict=True)
+    }
     for twin in twins:
         names = twin.__globals__
         for name, value in names.items():
-            if isinstance(value, FunctionType) and value in fast:
-                names[name] = fast[value]
-    return fast
+            if isinstance(value, FunctionType) and value in built:
+                names[name] = built[value]
+    return built
 
 
 def _twin(function: FunctionType) -> FunctionType:

@@ -1,4 +1,4 @@
-"""The kernel as numba compiles it answers what the kernel in plain numpy answers."""
+"""The kernel in the form that numba compiles answers what it answers over arrays."""
 
 from __future__ import annotations
 
@@ -73,20 +73,22 @@ def any_snapshot(rng: np.random.Generator, mode: Mode) -> Snapshot:
     )
 
 
-@pytest.mark.timeout(300)  # the first time on a machine, it is compiled
-def test_compiled_kernel_makes_the_same_decisions() -> None:
+def test_loops_make_the_same_decisions() -> None:
     """
-    Compiled or not, the same snapshot gives the same number of calls, bound and threshold.
+    In either form the same snapshot gives the same number of calls, bound and threshold.
+
+    The loops run as plain Python here; that numba compiles them to the same is what
+    tests/simulation/test_one_pacer.py looks at.
     """
-    pytest.importorskip("numba")
-    take_census = compiling.compiled(kernel.take_census)
-    caps = compiling.compiled(kernel.caps)
-    most_worth_asking = compiling.compiled(kernel.most_worth_asking)
-    look_ahead = compiling.compiled(kernel.look_ahead)
-    choose = compiling.compiled(kernel.choose)
+    looped = compiling.assembled(lambda function: function)
+    take_census = looped[kernel.take_census]
+    caps = looped[kernel.caps]
+    most_worth_asking = looped[kernel.most_worth_asking]
+    look_ahead = looped[kernel.look_ahead]
+    choose = looped[kernel.choose]
     rng = np.random.default_rng(7)
     started = 0
-    for _ in range(150):
+    for _ in range(60):
         view = any_snapshot(rng, Mode.PREDICTIVE if rng.random() < 0.8 else Mode.POWER)
         decision = decide(view)
         staff, calls = read_staff(view), read_calls(view)
@@ -106,7 +108,7 @@ def test_compiled_kernel_makes_the_same_decisions() -> None:
         assert decision.bound is tuple(Bound)[choice.bound]
         assert decision.evidence["theta_at_dial"] == pytest.approx(choice.theta_at_dial, abs=1e-9)
         started += choice.calls
-    assert started > 100
+    assert started > 40
 
 
 def test_loops_as_plain_python_learn_the_same() -> None:
