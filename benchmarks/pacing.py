@@ -21,14 +21,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import quantiles
 
+from numpy.random import default_rng
+
 from benchmarks.program import Found, Options, main, progress
 from benchmarks.report import Target, at_least, at_most
 from pacing import (
     AgentStage,
     AgentView,
+    History,
+    Learner,
     Mode,
     PendingCall,
     Policy,
+    RingEnd,
     Snapshot,
     TrunkRoom,
     WindowCount,
@@ -227,10 +232,11 @@ def _hours(days: Sequence[Day]) -> list[tuple[int, int]]:
 def decision_times(decisions: int) -> dict[str, float]:
     """Return the 95th percentile of `decide`, in CPU milliseconds: 200 agents, and 2,000."""
     metrics = {}
+    history = experienced()
     for key, agents, calls in (("decide_p95_ms", 200, 600), ("decide_2000_p95_ms", 2000, 3000)):
         took = []
         for turn in range(decisions):
-            snapshot = busy_floor(agents, calls, turn)
+            snapshot = busy_floor(agents, calls, turn, history)
             start = time.thread_time()
             decide(snapshot)
             took.append(1000 * (time.thread_time() - start))
@@ -238,7 +244,21 @@ def decision_times(decisions: int) -> dict[str, float]:
     return metrics
 
 
-def busy_floor(agents: int, calls: int, turn: int) -> Snapshot:
+def experienced() -> History:
+    """Return what a campaign knows after an hour of such a floor: 3,000 calls."""
+    rng = default_rng(1)
+    learner = Learner()
+    for ring_s in rng.uniform(1.0, 22.0, 3000).tolist():
+        is_live = ring_s < 15 and rng.random() < 0.45
+        end = RingEnd.LIVE if is_live else RingEnd.NOT_LIVE
+        learner.observe_end(end, ring_s, in_flight=600)
+        if is_live:
+            learner.observe_talk(float(rng.exponential(120.0)))
+            learner.observe_wrap_up(float(rng.exponential(20.0)))
+    return learner.history()
+
+
+def busy_floor(agents: int, calls: int, turn: int, history: History) -> Snapshot:
     """Return a floor with everybody at something and *calls* ringing, another one each *turn*."""
     stages = (AgentStage.TALKING,) * 8 + (AgentStage.WRAP_UP,) + (AgentStage.READY,)
     return Snapshot(
@@ -250,6 +270,7 @@ def busy_floor(agents: int, calls: int, turn: int) -> Snapshot:
         trunks=(TrunkRoom("trunk", 10_000, 10_000),),
         windows=(WindowCount("day", 5000 + turn, 140, 30_000, 28_500, DAY_S),),
         callable_leads=100_000,
+        history=history,
         policy=Policy(mode=Mode.PREDICTIVE),
         remaining_shift_s=DAY_S,
     )
