@@ -1,8 +1,9 @@
 """The whole suite in one command: what can share the machine in parallel, then what needs it alone.
 
 Calls over real wires and processes that get killed mostly wait, but compete for processor time with
-everything else, so they run two at a time once the rest is done. `python -m tests.suite` passes its
-arguments to pytest; with a path among them it is pytest and nothing more.
+everything else, so they run three at a time once the rest is done. They are handed out one by one,
+the longest first: no worker is then left alone with a row of long ones. `python -m tests.suite`
+passes its arguments to pytest; with a path among them it is pytest and nothing more.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 TOGETHER = ("architecture", "unit", "property", "simulation", "integration", "migration")
-ALONE = ("sip", "acceptance")
+ALONE = ("acceptance", "sip")
 MOST_WORKERS = 8
-WIRES = 2
+WIRES = 3
 NOTHING_COLLECTED = 5
 
 
@@ -49,7 +50,7 @@ def main() -> None:
     workers = max(2, min(MOST_WORKERS, os.cpu_count() or 2))
     halves = [
         ["-n", str(workers), "--dist", "loadfile", *arguments, *folders(TOGETHER)],
-        ["-n", str(WIRES), "--dist", "load", *arguments, *folders(ALONE)],
+        ["-n", str(WIRES), "--dist", "load", "--maxschedchunk", "1", *arguments, *folders(ALONE)],
     ]
     codes = [run(half) for half in halves]
     failed = [code for code in codes if code not in {0, NOTHING_COLLECTED}]
