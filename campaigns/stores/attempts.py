@@ -160,8 +160,9 @@ async def take_claimed(
 
 @dataclass(slots=True)
 class _Progress:
-    """The steps of one attempt in one batch, merged: its last state and every time it passed."""
+    """The steps of one attempt in one batch, merged: its states and every time it passed."""
 
+    first: AttemptState | None = None
     state: AttemptState | None = None
     screening: Screening | None = None
     ringing_at: datetime | None = None
@@ -175,6 +176,7 @@ class _Progress:
         if step.state is not None:
             if self.state is not None:
                 lifecycle.check(lifecycle.ATTEMPT, self.state, step.state)
+            self.first = self.first or step.state
             self.state = step.state
         match step.state:
             case AttemptState.RINGING:
@@ -196,15 +198,17 @@ class _Progress:
 
 
 _ADVANCE = """
--- Move each attempt to its last state, if the table allows it from where the row stands now.
+-- Move each attempt to its last state, if the table allows it from where the row stands now: at
+-- once, or by way of the batch's first state, from which the batch has been checked.
 WITH given AS (
     SELECT *
     FROM unnest(
         $2::uuid[], $3::attempt_state[], $4::screening_state[], $5::timestamptz[],
         $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[],
-        $10::call_outcome[], $11::ended_by[], $12::integer[], $13::integer[], $14::text[]
+        $10::call_outcome[], $11::ended_by[], $12::integer[], $13::integer[], $14::text[],
+        $22::attempt_state[]
     ) AS g(id, state, screening, ringing_at, answered_at, message_started_at, message_ended_at,
-           ended_at, outcome, ended_by, sip_code, q850_cause, end_reason)
+           ended_at, outcome, ended_by, sip_code, q850_cause, end_reason, first)
 ), moved AS (
     UPDATE live_attempt a
     SET state = COALESCE(g.state, a.state),
@@ -227,7 +231,7 @@ WITH given AS (
       AND (g.state IS NULL OR EXISTS (
               SELECT
               FROM unnest($15::attempt_state[], $16::attempt_state[]) AS legal(old, new)
-              WHERE legal.old = a.state AND legal.new = g.state))
+              WHERE legal.old = a.state AND legal.new IN (g.first, g.state)))
     RETURNING a.id, a.state, a.reservation
 ), told AS (
     INSERT INTO call_event (id, attempt_id, kind, happened_at, process_id, detail)
@@ -245,7 +249,8 @@ async def advance(connection: Connection, process_id: UUID, steps: Sequence[Step
     """Apply what happened to many attempts in one statement; return the attempts it applied to.
 
     Steps of one attempt are applied in the order given and stand or fall together: the move is to
-    the last state, guarded by the table from the row's present state, every event is kept. An
+    the last state, guarded by the table from the row's present state to the last state or to the
+    first (some of them may have been written before), every event is kept. An
     attempt not in the answer was ended or taken over by somebody else. Ending a call also frees its
     agent (`reservations.free_agents`), in the same transaction.
     """
@@ -300,6 +305,7 @@ async def _advance(
         [step.event() for step in steps],
         [step.at for step in steps],
         [_detail(step) for step in steps],
+        [p.first for p in progress],
     )
 
 

@@ -90,6 +90,29 @@ async def test_a_whole_life_in_one_batch(world: World) -> None:
     assert ["early_media", "ringing", "answered", "ended"] == await world.kinds(call)
 
 
+async def test_answer_and_announcement_in_one_batch(world: World) -> None:
+    """
+    A ringing call that was answered and announced to between two writes keeps both, once.
+    """
+    call = await world.add_call(state=AttemptState.RINGING)
+    steps = [
+        Step(call, later(8), state=AttemptState.ANSWERED),
+        Step(call, later(9), state=AttemptState.ANNOUNCING),
+    ]
+
+    async with world.db.acquire() as connection:
+        moved = await attempts.advance(connection, world.process_id, steps)
+
+    row = await world.call(call)
+    assert {call} == moved
+    assert ("announcing", later(8), later(9)) == (
+        row["state"],
+        row["answered_at"],
+        row["message_started_at"],
+    )
+    assert ["answered", "announcing"] == await world.kinds(call)
+
+
 async def test_many_calls_move_in_one_statement(world: World) -> None:
     """
     A batch over many attempts moves each by its own steps.
